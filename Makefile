@@ -1,0 +1,41 @@
+# One verb per task. Everything is set up on first use; nothing is installed outside this folder (and ~/.m2).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: help demo test lint format bench clean lock
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / - /'
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "lanjie needs Python >= 3.11 with venv: got '$$($(PYTHON) --version 2>&1)'. Say: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python venv is missing; on Debian/Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)   ## real Kafka, one worker, a real log through it, a summary (KEEP=1 leaves it running)
+	@$(BIN)/lanjie demo $(if $(KEEP),--keep) $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP))
+
+test: $(STAMP)   ## unit, property, contract and integration tests (starts its own Kafka)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP)   ## ruff, mypy --strict, the four dependency contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## rewrite the sources in the house format
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: $(STAMP)  ## lanjie against a stock Faust agent and bare aiokafka, interleaved, ratios
+	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
+
+clean:           ## stop the local Kafka, remove everything that was made
+	@test ! -x $(BIN)/lanjie || $(BIN)/lanjie dev kafka down
+	@rm -rf $(VENV) .lanjie deploy/kafka-local/lib .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+lock:            ## re-resolve requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock

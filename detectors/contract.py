@@ -1,0 +1,45 @@
+"""What a detector is: it looks at a batch of events and leaves evidence. It decides nothing.
+
+A detector is pure: no clock, no I/O, no randomness; time comes with the event. It sees the batch in order,
+once. It must not raise on any decodable event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from detectors.model.decision import Evidence
+from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
+from detectors.model.numbers import Canonical
+from detectors.normalise.phone import canonical
+
+
+class Batch:
+    """Events with their canonical numbers, and the evidence that detectors leave about each."""
+
+    __slots__ = ("a", "b", "calls", "events", "hits", "sms")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self.a: list[Canonical] = [canonical(e.a_e164 or e.a_number) for e in events]
+        self.b: list[Canonical] = [
+            "" if isinstance(e, CardEvent) else canonical(e.b_e164 or e.b_number)
+            for e in events
+        ]
+        self.calls: list[tuple[int, CallEvent]] = [
+            (i, e) for i, e in enumerate(events) if isinstance(e, CallEvent)
+        ]
+        self.sms: list[tuple[int, SmsEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, SmsEvent)]
+        self.hits: dict[int, list[Evidence]] = {}
+
+    def add(self, index: int, evidence: Evidence) -> None:
+        """Leave ``evidence`` about event ``index``."""
+        self.hits.setdefault(index, []).append(evidence)
+
+
+class Detector(Protocol):
+    """One family of signs."""
+
+    def inspect(self, batch: Batch) -> None:
+        """Look at every event of ``batch`` and ``batch.add`` what was seen."""

@@ -1,0 +1,1 @@
+"""The vocabulary: events in, evidence and decisions out. Imports nothing of ours."""

@@ -1,0 +1,80 @@
+"""Evidence, actions and decisions: frozen values, from the weakest sign to the measure taken."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Action(IntEnum):
+    """The ladder of measures, weakest first. A policy may only climb it."""
+
+    ALLOW = 0
+    LABEL = 1  #: show the callee a tag
+    WARN = 2  #: warn the callee, or the person who is about to be a victim
+    CHALLENGE = 3  #: divert to a CAPTCHA or ask the sender to confirm
+    DELAY = 4  #: hold the message or call for review
+    RESTRICT = 5  #: limit the subscriber's service until re-verified
+    BLOCK = 6
+
+    @property
+    def wire(self) -> str:
+        """The name on the wire and in metrics: ``block``."""
+        return _WIRE[self]
+
+
+_WIRE = {action: action.name.lower() for action in Action}
+ACTIONS: dict[str, Action] = {name: action for action, name in _WIRE.items()}
+
+
+class Evidence(Struct, frozen=True):
+    """One sign that a detector saw.
+
+    Attributes:
+        code: symbol that the policy weighs, e.g. ``LIST_BLOCK`` or ``TEXT_BANK_POINTS``.
+        rule: what exactly fired: a list's source, a rule id, a threshold.
+        version: of that rule or list.
+        span: ``(start, end)`` in characters of the *original* text, or None.
+        weight: overrides the policy's weight for this symbol (a list entry carries its own).
+        detail: short, and never a number or message text in clear.
+    """
+
+    code: str
+    rule: str
+    version: str
+    span: tuple[int, int] | None = None
+    weight: float | None = None
+    detail: str = ""
+
+
+class Reason(Struct, frozen=True, omit_defaults=True):
+    """A piece of evidence as the policy counted it, with the words a subscriber is told."""
+
+    code: str
+    rule: str
+    version: str
+    weight: float
+    zh: str
+    en: str
+    span: tuple[int, int] | None = None
+    detail: str = ""
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be done about one event. Deterministic: the same log gives the same bytes,
+    but for ``latency_us``, which the worker adds and a replay leaves out.
+    """
+
+    event_id: str
+    kind: str
+    time: int  #: event time, ms UTC
+    subject: str  #: canonical acting number; "" when withheld
+    action: str
+    score: float
+    lists: str  #: version of the number lists that were in force
+    rules: str  #: version of the rules that were in force
+    reasons: tuple[Reason, ...] = ()
+    appeal: str = ""
+    v: int = 1
+    latency_us: int | None = None  #: from the record's Kafka timestamp to this decision, microseconds

@@ -1,0 +1,66 @@
+"""Raw signalled numbers to canonical ones (E.164, ITU-T E.164; Chinese service codes kept national).
+
+A strict fast path takes the forms that make up nearly all traffic (0.3 us); everything else goes through
+libphonenumber behind a cache. The raw form stays in the event.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import phonenumbers
+
+from detectors.model.numbers import Canonical
+
+HOME = "CN"
+# Area code + emergency code reaches the emergency desk of another city: +86 731 110, 0731110, 10 110.
+_EMERGENCY = re.compile(r"(?:\+86|0086)?(?:0?(?:10|2\d|[3-9]\d{2}))?(110|119|120|122)")
+# Codes that exist only in the national network: 1xx/1xxxx services, 95/96 short codes, 106x SMS ports.
+_SERVICE = re.compile(r"(?:\+86|0086)?(106\d{2,18}|1[0-2]\d{1,3}|9[56]\d{3,6})")
+_PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
+
+
+@lru_cache(maxsize=1 << 16)
+def _slow(raw: str, home: str) -> Canonical:
+    digits = raw.translate(_PUNCTUATION)
+    if not (digits.removeprefix("+").isascii() and digits.removeprefix("+").isdigit()):
+        return ""
+    if home == "CN":
+        for national in (_EMERGENCY, _SERVICE):
+            if found := national.fullmatch(digits):
+                return found[1]
+    if len(digits) <= 6 and digits[0] != "+":
+        return digits  # a short code of another plan
+    try:
+        number = phonenumbers.parse(digits, home)
+    except phonenumbers.NumberParseException:
+        return ""
+    if not phonenumbers.is_possible_number(number):
+        return ""
+    return f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
+
+
+def canonical(raw: str, home: str = HOME) -> Canonical:
+    """The canonical form of a number as signalled; ``""`` when it is withheld or no number at all.
+
+    Args:
+        raw: as it came: ``13800001234``, ``+86 138-0000-1234``, ``008613800001234``, ``110``, ``anonymous``.
+        home: ISO 3166 region whose national forms are assumed.
+
+    >>> canonical("0086 138 0000 1234"), canonical("10086"), canonical("anonymous")
+    ('+8613800001234', '10086', '')
+    """
+    # isdigit() alone takes superscripts and other scripts' digits.
+    if len(raw) == 14 and raw.startswith("+861") and raw[4] in "3456789" and raw.isascii() and raw[4:].isdigit():
+        return raw
+    if (
+        len(raw) == 11
+        and home == HOME
+        and raw[0] == "1"
+        and raw[1] in "3456789"
+        and raw.isascii()
+        and raw.isdigit()
+    ):
+        return "+86" + raw
+    return _slow(raw, home) if raw else ""
