@@ -24,12 +24,9 @@ class Batch:
         self.events = events
         self.a: list[Canonical] = [canonical(e.a_e164 or e.a_number) for e in events]
         self.b: list[Canonical] = [
-            "" if isinstance(e, CardEvent) else canonical(e.b_e164 or e.b_number)
-            for e in events
+            "" if isinstance(e, CardEvent) else canonical(e.b_e164 or e.b_number) for e in events
         ]
-        self.calls: list[tuple[int, CallEvent]] = [
-            (i, e) for i, e in enumerate(events) if isinstance(e, CallEvent)
-        ]
+        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, CallEvent)]
         self.sms: list[tuple[int, SmsEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, SmsEvent)]
         self.hits: dict[int, list[Evidence]] = {}
 

@@ -23,7 +23,7 @@ _DECODERS: dict[str | None, msgspec.json.Decoder[Event]] = {
     "call": msgspec.json.Decoder(CallEvent),
     "sms": msgspec.json.Decoder(SmsEvent),
     "card": msgspec.json.Decoder(CardEvent),
-    None: msgspec.json.Decoder(Event),  # type: ignore[arg-type]
+    None: msgspec.json.Decoder(Event),
 }
 _encode = msgspec.json.Encoder().encode
 _decode_decision = msgspec.json.Decoder(Decision).decode

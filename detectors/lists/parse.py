@@ -1,7 +1,8 @@
 """Lines of a list file to entries. Three forms, told apart by the first character of the file:
 
 CSV with a header (``number,list,weight,reason,source,added,expires``; only ``number`` is required), JSON
-objects with the same names, or plain text, one number a line. ``138*``, ``+4121560####`` and ``+4121560%`` are prefixes.
+objects with the same names, or plain text, one number a line. ``138*``, ``+4121560####`` and ``+4121560%`` are
+prefixes.
 Times are ISO 8601; without a zone they are UTC.
 """
 
@@ -24,9 +25,7 @@ _PREFIX = re.compile(r"(\+?\d+)[*#%]+")
 _SHORTEST_PREFIX = 3  # shorter ones would cover a whole country or network
 
 
-def parse_lines(
-    lines: Iterable[str], *, kind: ListKind, source: str, where: str
-) -> Iterator[Entry | NumberListError]:
+def parse_lines(lines: Iterable[str], *, kind: ListKind, source: str, where: str) -> Iterator[Entry | NumberListError]:
     """Entries of a list file, and for each line that cannot be used the error that says why.
 
     Args:
@@ -81,9 +80,7 @@ def _number(raw: str) -> tuple[str, bool]:
     if pattern := _PREFIX.fullmatch(raw):
         digits = pattern[1]
         if len(digits) < _SHORTEST_PREFIX + digits.startswith("+"):
-            raise ValueError(
-                f"$.number: prefix {raw!r} is shorter than {_SHORTEST_PREFIX} digits and covers too much"
-            )
+            raise ValueError(f"$.number: prefix {raw!r} is shorter than {_SHORTEST_PREFIX} digits and covers too much")
         # Domestic mobile prefixes are written without the country code; service codes (95, 106) stay national.
         mobile = re.fullmatch(r"1[3-9]\d{1,9}", digits)
         return ("+86" + digits if mobile else digits), True

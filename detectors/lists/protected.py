@@ -9,7 +9,21 @@ from detectors.normalise.phone import canonical
 
 #: Police, fire, ambulance, traffic; SMS police; regulator's and anti-fraud centre's lines; operators' service lines.
 CORE = frozenset(
-    {"110", "119", "120", "122", "12110", "12381", "12321", "96110", "10000", "10010", "10086", "10099", "12345"}
+    {
+        "110",
+        "119",
+        "120",
+        "122",
+        "12110",
+        "12381",
+        "12321",
+        "96110",
+        "10000",
+        "10010",
+        "10086",
+        "10099",
+        "12345",
+    }
 )
 
 

@@ -54,13 +54,6 @@ def canonical(raw: str, home: str = HOME) -> Canonical:
     # isdigit() alone takes superscripts and other scripts' digits.
     if len(raw) == 14 and raw.startswith("+861") and raw[4] in "3456789" and raw.isascii() and raw[4:].isdigit():
         return raw
-    if (
-        len(raw) == 11
-        and home == HOME
-        and raw[0] == "1"
-        and raw[1] in "3456789"
-        and raw.isascii()
-        and raw.isdigit()
-    ):
+    if len(raw) == 11 and home == HOME and raw[0] == "1" and raw[1] in "3456789" and raw.isascii() and raw.isdigit():
         return "+86" + raw
     return _slow(raw, home) if raw else ""

@@ -1,0 +1,86 @@
+"""The policy: what a set of signs amounts to. Rules, in this order:
+
+1. an event that touches a protected number is allowed, whatever else was seen;
+2. an acting number on the allow list is allowed;
+3. score = for each group, the sum of its symbols' weights, at most the group's cap, summed over groups
+   (composites are symbols that fire when all their parts did);
+4. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
+   the symbols that spoke against the event: a window or a model alone never blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from detectors.model.decision import ACTIONS, Action, Evidence, Reason
+from detectors.model.errors import RuleError
+from detectors.policy.explain import words
+from detectors.rulepack import Composite, RulePack, SymbolPolicy
+
+_ALLOWED = "LIST_ALLOW"
+_PROTECTED = "PROTECTED"
+
+
+class Verdict(NamedTuple):
+    """What the policy makes of the evidence about one event."""
+
+    action: Action
+    score: float
+    reasons: tuple[Reason, ...]
+
+
+class Policy:
+    """Immutable; compiled from a rule pack.
+
+    Raises:
+        RuleError: a rule has no weight in policy.toml, or a symbol there belongs to no rule.
+    """
+
+    def __init__(self, rules: RulePack) -> None:
+        policy = rules.policy
+        self._words = words(rules)
+        self._symbols: dict[str, SymbolPolicy | Composite] = {**policy.symbols}
+        self._symbols[_ALLOWED] = self._symbols.get(_ALLOWED) or SymbolPolicy(0.0, "list", "allow")
+        self._composites = policy.composite
+        self._caps = {name: group.cap for name, group in policy.groups.items()}
+        self._ladder = sorted(((ACTIONS[step], score) for step, score in policy.ladder.items()), reverse=True)
+        self.appeal = policy.appeal
+        self._specs = self._symbols | {c.id: c for c in self._composites}
+        for code in self._words.keys() - self._symbols.keys() - {_PROTECTED} - {c.id for c in self._composites}:
+            raise RuleError(f"policy.toml: $.symbols.{code}: missing; every rule needs a weight")
+        for code in self._symbols.keys() - self._words.keys():
+            raise RuleError(f"policy.toml: $.symbols.{code}: no rule or detector has this id")
+
+    def judge(self, evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
+        """The verdict on one event. ``protected``: it touches a number that nothing may block."""
+        counted = list(evidence)
+        present = {e.code for e in counted} | {f"group:{self._symbols[e.code].group}" for e in counted}
+        counted += [Evidence(c.id, c.id, "1") for c in self._composites if present.issuperset(c.all)]
+        reasons = tuple(self._reason(e, self._weigh(e)) for e in counted)
+        score = self._score(reasons)
+        if protected:
+            # What nearly fired stays visible; it just cannot act.
+            return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(_PROTECTED, _PROTECTED, "1"), 0.0), *reasons))
+        if _ALLOWED in present:
+            return Verdict(Action.ALLOW, 0.0, reasons)
+        return Verdict(self._step(score, reasons), score, reasons)
+
+    def _weigh(self, evidence: Evidence) -> float:
+        return self._specs[evidence.code].weight if evidence.weight is None else evidence.weight
+
+    def _reason(self, e: Evidence, weight: float) -> Reason:
+        zh, en = self._words[e.code]
+        return Reason(e.code, e.rule, e.version, weight, zh, en, e.span, e.detail)
+
+    def _score(self, reasons: Sequence[Reason]) -> float:
+        sums: dict[str, float] = {}
+        for reason in reasons:
+            group = self._specs[reason.code].group
+            sums[group] = sums.get(group, 0.0) + reason.weight
+        return round(sum(min(total, self._caps[group]) for group, total in sums.items()), 3)
+
+    def _step(self, score: float, reasons: Sequence[Reason]) -> Action:
+        against = [ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0]
+        reached = next((action for action, needed in self._ladder if score >= needed), Action.ALLOW)
+        return min(reached, max(against, default=Action.ALLOW))

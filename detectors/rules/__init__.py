@@ -1,0 +1,1 @@
+"""Shipped rule data: governed TOML, read by detectors.rulepack."""
