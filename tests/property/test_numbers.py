@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.lists import Entry, ListKind, NumberIndex
+from detectors.lists.entry import Provenance
 from detectors.lists.protected import CORE
 from detectors.model.numbers import mask
 from detectors.normalise.phone import canonical
@@ -73,8 +74,6 @@ def test_mask_hides_the_subscriber(raw):
 
 
 def test_expiry_is_by_event_time():
-    from detectors.lists.entry import Provenance
-
     index = NumberIndex([Entry("+8613800001234", Provenance(ListKind.BLOCK, "s", added=T0, expires=T0 + 10))])
     assert [index.find("+8613800001234", t) is not None for t in (T0 - 1, T0, T0 + 9, T0 + 10)] == [
         False,

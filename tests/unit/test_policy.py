@@ -1,0 +1,46 @@
+"""Scores worked out by hand from tests/support/rules.py."""
+
+import pytest
+
+from detectors.engine import Snapshot
+from detectors.lists import NumberIndex
+from detectors.model.decision import Evidence
+from detectors.rulepack import load_rules
+from tests.support.rules import files
+
+POLICY = Snapshot.build(load_rules(files()), NumberIndex()).policy
+
+
+def judge(*codes, protected=False, weights=()):
+    given = dict(zip(codes, weights, strict=False))
+    return POLICY.judge([Evidence(c, "rule", "1", weight=given.get(c)) for c in codes], protected=protected)
+
+
+@pytest.mark.parametrize(
+    ("codes", "score", "action"),
+    [
+        (["LIST_BLOCK"], 100, "block"),
+        (["LIST_GREY"], 35, "label"),
+        (["TEXT_BANK"], 60, "challenge"),
+        (["TEXT_BANK", "TEXT_NOTICE"], -20, "allow"),
+        (["CALL_BURST", "CALL_FANOUT"], 60, "challenge"),  # 100, but the group's cap is 60
+        (["TEXT_BANK", "CALL_BURST"], 110, "delay"),  # score says block, the highest ceiling says delay
+        (["LIST_GREY", "TEXT_BANK"], 125, "block"),  # 35 + 30 (composite) + 60; the composite's ceiling is block
+        (["LIST_BLOCK_CALLEE"], 45, "warn"),
+        (["LIST_ALLOW", "TEXT_BANK"], 0, "allow"),
+        ([], 0, "allow"),
+    ],
+)
+def test_score_and_action(codes, score, action):
+    verdict = judge(*codes)
+    assert (verdict.score, verdict.action.wire) == (score, action)
+
+
+def test_a_list_entry_may_carry_its_own_weight():
+    assert judge("LIST_BLOCK", weights=[70]).action.wire == "delay"
+
+
+def test_protected_shows_what_nearly_fired():
+    verdict = judge("LIST_BLOCK", "TEXT_BANK", protected=True)
+    assert verdict.action.wire == "allow"
+    assert [reason.code for reason in verdict.reasons] == ["PROTECTED", "LIST_BLOCK", "TEXT_BANK"]
