@@ -26,14 +26,14 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.cli.kafka_local import find_kafka
-from stream.topics import ALL, CALLS, CARDS, DECISIONS, SMS
+from stream.topics import ALL, DECISIONS, topic_for
 from stream.wire import dump_json, encode_event
 from tests.benchmarks.events import list_lines, workload
 
 HERE = Path(__file__).parent
 CONTENDERS = {
     # name: (events per round, command). The stock agent is slow, and its rate does not depend on the count.
-    "lanjie worker": (200_000, lambda b, p, lists: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
+    "lanjie worker": (200_000, lambda *_: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
     "bare aiokafka": (200_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.bare_aiokafka", *a]),
     "stock Faust agent": (16_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.stock_faust", *a]),
 }
@@ -52,7 +52,7 @@ async def prepare(bootstrap: str, prefix: str, count: int) -> None:
     await producer.start()
     pending = [
         await producer.send(
-            prefix + (CALLS if event.id.startswith("b") and int(event.id[1:]) % 2 else SMS).name,
+            prefix + topic_for(event).name,
             encode_event(event),
             event.a_number.encode(),
         )
@@ -93,7 +93,7 @@ async def finished(bootstrap: str, prefix: str, count: int, process: subprocess.
 async def one(name: str, bootstrap: str, round_no: int, lists: Path) -> dict[str, float]:
     """One run of one contender."""
     count, command = CONTENDERS[name]
-    prefix = f"bench{os.getpid()}.{round_no}.{name.split()[0]}."
+    prefix = f"bench{os.getpid()}.{round_no}.{name.split(maxsplit=1)[0]}."
     await prepare(bootstrap, prefix, count)
     env = os.environ | {
         "LANJIE_BOOTSTRAP": bootstrap,
@@ -103,7 +103,7 @@ async def one(name: str, bootstrap: str, round_no: int, lists: Path) -> dict[str
         "LANJIE_METRICS_PORT": "0",
     }
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command(bootstrap, prefix, str(lists)), env=env, stdout=log, stderr=log)  # noqa: S603, ASYNC220
+        process = subprocess.Popen(command(bootstrap, prefix, str(lists)), env=env, stdout=log, stderr=log)  # noqa: ASYNC220
         try:
             seconds, cpu = await asyncio.wait_for(finished(bootstrap, prefix, count, process), 300)
         finally:
@@ -118,7 +118,8 @@ async def measure(bootstrap: str, rounds: int, lists: Path) -> dict[str, list[di
     for round_no in range(rounds):
         for name, runs in results.items():
             runs.append(await one(name, bootstrap, round_no, lists))
-            print(f"round {round_no + 1}/{rounds} {name}: {runs[-1]['events_per_second']:,.0f} events/s", file=sys.stderr)  # noqa: T201
+            rate = runs[-1]["events_per_second"]
+            print(f"round {round_no + 1}/{rounds} {name}: {rate:,.0f} events/s", file=sys.stderr)  # noqa: T201
     return results
 
 
@@ -127,7 +128,8 @@ def report(results: dict[str, list[dict[str, float]]], entries: int) -> dict[str
     medians = {
         name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in results.items()
     }
-    stock, table = medians["stock Faust agent"], Table(title=f"{entries:,} numbers on the lists; medians; spread min-max")
+    stock = medians["stock Faust agent"]
+    table = Table(title=f"{entries:,} numbers on the lists; medians; spread min-max")
     for column in ("contender", "events/s", "spread", "x stock", "events per CPU second", "x stock"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     for name, median in medians.items():
