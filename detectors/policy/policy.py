@@ -2,8 +2,9 @@
 
 1. an event that touches a protected number is allowed, whatever else was seen;
 2. an acting number on the allow list is allowed;
-3. score = for each group, the sum of its symbols' weights, at most the group's cap, summed over groups
-   (composites are symbols that fire when all their parts did);
+3. score = for each group, the sum of its symbols' weights, at least 0 and at most the group's cap, summed over
+   groups (composites are symbols that fire when all their parts did). The floor keeps what exculpates one family from
+   excusing another: a block-listed sender cannot free itself by writing "beware of fraud";
 4. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
    the symbols that spoke against the event: a window or a model alone never blocks.
 """
@@ -78,7 +79,7 @@ class Policy:
         for reason in reasons:
             group = self._specs[reason.code].group
             sums[group] = sums.get(group, 0.0) + reason.weight
-        return round(sum(min(total, self._caps[group]) for group, total in sums.items()), 3)
+        return round(sum(min(max(total, 0.0), self._caps[group]) for group, total in sums.items()), 3)
 
     def _step(self, score: float, reasons: Sequence[Reason]) -> Action:
         against = [ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0]

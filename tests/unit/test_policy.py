@@ -22,7 +22,8 @@ def judge(*codes, protected=False, weights=()):
         (["LIST_BLOCK"], 100, "block"),
         (["LIST_GREY"], 35, "label"),
         (["TEXT_BANK"], 60, "challenge"),
-        (["TEXT_BANK", "TEXT_NOTICE"], -20, "allow"),
+        (["TEXT_BANK", "TEXT_NOTICE"], 0, "allow"),  # 60 - 80
+        (["LIST_BLOCK", "TEXT_NOTICE"], 100, "block"),  # a group's deficit excuses no other group
         (["CALL_BURST", "CALL_FANOUT"], 60, "challenge"),  # 100, but the group's cap is 60
         (["TEXT_BANK", "CALL_BURST"], 110, "delay"),  # score says block, the highest ceiling says delay
         (["LIST_GREY", "TEXT_BANK"], 125, "block"),  # 35 + 30 (composite) + 60; the composite's ceiling is block
