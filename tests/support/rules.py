@@ -67,7 +67,7 @@ TEXT_BANK = {weight = 60, group = "text", ceiling = "delay"}
 TEXT_NOTICE = {weight = -80, group = "text", ceiling = "label"}
 [[composite]]
 id = "COMP_GREY_TEXT"
-all = ["LIST_GREY", "TEXT_BANK"]
+all = ["LIST_GREY", "group:text"]
 weight = 30
 group = "list"
 ceiling = "block"

@@ -27,6 +27,7 @@ def judge(*codes, protected=False, weights=()):
         (["CALL_BURST", "CALL_FANOUT"], 60, "challenge"),  # 100, but the group's cap is 60
         (["TEXT_BANK", "CALL_BURST"], 110, "delay"),  # score says block, the highest ceiling says delay
         (["LIST_GREY", "TEXT_BANK"], 125, "block"),  # 35 + 30 (composite) + 60; the composite's ceiling is block
+        (["LIST_GREY", "TEXT_NOTICE"], 35, "label"),  # what exculpates is no sign of the group
         (["LIST_BLOCK_CALLEE"], 45, "warn"),
         (["LIST_ALLOW", "TEXT_BANK"], 0, "allow"),
         ([], 0, "allow"),

@@ -34,7 +34,7 @@ def test_version_changes_with_any_byte():
         ({"policy": POLICY.replace('ceiling = "warn"', 'ceiling = "shout"')}, "no step of the ladder"),
         ({"policy": POLICY.replace('group = "text", ceiling = "delay"', 'group = "txt"')}, "no cap"),
         ({"policy": POLICY.replace("TEXT_NOTICE", "TEXT_OTHER")}, "TEXT_NOTICE: missing"),
-        ({"policy": POLICY.replace('"LIST_GREY", "TEXT_BANK"]', '"LIST_GREY", "X"]')}, "neither symbol nor group"),
+        ({"policy": POLICY.replace('"group:text"]', '"X"]')}, "neither symbol nor group"),
     ],
 )
 def test_a_mistake_is_refused_with_its_place(changed, says):
