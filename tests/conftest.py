@@ -1,0 +1,47 @@
+"""One broker for the whole session, on a free port, gone at the end however the session ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from stream.cli.kafka_local import ExistingKafka, KafkaFailed, KafkaUnavailable, LocalKafka, MockKafka
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m "not kafka"` leaves out whatever needs the broker."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real Kafka: LANJIE_BOOTSTRAP, else our own."""
+    if existing := os.environ.get("LANJIE_BOOTSTRAP"):
+        yield ExistingKafka(existing).up()
+        return
+    broker = LocalKafka(tmp_path_factory.mktemp("kafka"), die_with_parent=True)
+    try:
+        bootstrap = broker.up()
+    except KafkaFailed:
+        raise
+    except KafkaUnavailable as missing:
+        pytest.skip(f"NO KAFKA, so this was not tested: {missing}")
+    try:
+        yield bootstrap
+    finally:
+        broker.down()
+
+
+@pytest.fixture(scope="session")
+def mock_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of librdkafka's in-memory broker."""
+    pytest.importorskip("confluent_kafka")
+    broker = MockKafka(tmp_path_factory.mktemp("mock"), die_with_parent=True)
+    try:
+        yield broker.up()
+    finally:
+        broker.down()
