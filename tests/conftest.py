@@ -29,7 +29,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     except KafkaFailed:
         raise
     except KafkaUnavailable as missing:
-        pytest.skip(f"NO KAFKA, so this was not tested: {missing}")
+        pytest.fail(f"{missing}\nWithout it: make test ARGS='-m \"not kafka\"'", pytrace=False)
     try:
         yield bootstrap
     finally:
