@@ -1,0 +1,1 @@
+"""Agents: thin. They decode, ask the engine, and send."""

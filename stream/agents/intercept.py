@@ -1,0 +1,172 @@
+"""The main job: a chunk of events in, their decisions out, the chunk acked when the broker has both sets of results.
+
+An exception must not leave the agent: Faust would restart it and, on its stock path, commit past the event. What a
+record or the engine does wrong becomes a dead letter; what Kafka does wrong stops the worker (stream/output.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import faust
+import msgspec
+from aiokafka.structs import ConsumerRecord as Record
+
+from detectors.model.decision import Decision
+from detectors.model.events import Event
+from stream.clock import Clock
+from stream.deadletter import ENGINE_ERROR, DeadLetter, DeadLetters
+from stream.metrics import STAGES, Metrics
+from stream.output import Output, Row
+from stream.topics import Topic
+from stream.transport import Chunk
+from stream.wire import WireError, decode_event, encode_decision
+
+log = logging.getLogger(__name__)
+_replace = msgspec.structs.replace
+
+
+class Decider(Protocol):
+    """What of the engine is needed here."""
+
+    def decide(self, events: Sequence[Event]) -> list[Decision]:
+        """One decision per event, in the same order."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A chunk on its way: ``records``, ``events``, ``decisions`` and ``rows`` run in parallel."""
+
+    records: list[Record] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    sent: float = 0.0  #: clock.monotonic()
+
+
+class Interceptor:
+    """Handles the chunks of one input topic."""
+
+    def __init__(
+        self,
+        topic: Topic,
+        decisions: Topic,
+        *,
+        engine: Decider,
+        output: Output,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._topic, self._decisions = topic, decisions
+        self._engine, self._output, self._dead_letters = engine, output, dead_letters
+        self._metrics, self._clock = metrics, clock
+        self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
+
+    async def run(self, stream: faust.Stream[Any]) -> None:
+        """The Faust agent. What it cannot handle stops the worker before anything is committed past it."""
+        async for event in stream.noack().events():
+            try:
+                await self.handle(event)
+            except Exception as error:  # noqa: BLE001 - reported; Faust would lose the chunk
+                self._output.fail(error)
+
+    async def handle(self, event: faust.EventT[Any]) -> None:
+        """Decode, decide, encode, send; the ack follows delivery."""
+        chunk = cast(Chunk, event.value)
+        self._metrics.events.labels(self._topic.name).inc(len(chunk.records))
+        self._metrics.chunk_size.labels(self._topic.name).observe(len(chunk.records))
+        started = self._clock.monotonic()
+        work = self._decode(chunk.records)
+        self._observe("decode", started)
+        self._decide(work)
+        work.sent = self._clock.monotonic()
+        parts: list[asyncio.Future[Any]] = []
+        if work.rows:
+            partition = await self._output.partition(self._decisions.name, event.message.partition)
+            parts.append(await self._output.send_chunk(self._decisions.name, partition, work.rows))
+        if work.letters:
+            parts += await self._dead_letters.send(work.letters)
+        asyncio.gather(*parts).add_done_callback(lambda done: self._delivered(done, event, work))
+
+    def _decode(self, records: Sequence[Record]) -> _Work:
+        kind, work = self._topic.kind, _Work()
+        for record in records:
+            try:
+                work.events.append(decode_event(record.value, kind))
+            except WireError as error:
+                work.letters.append(DeadLetter(record, error.code, str(error)))
+            else:
+                work.records.append(record)
+        return work
+
+    def _decide(self, work: _Work) -> None:
+        """All at once; if that raises, one by one, so that one event does not take its chunk along."""
+        if not work.events:
+            return
+        try:
+            work.decisions, work.rows = self._judge(work.records, work.events)
+        except Exception:  # noqa: BLE001 - found and reported below, event by event
+            self._decide_singly(work)
+
+    def _decide_singly(self, work: _Work) -> None:
+        records, work.records = work.records, []
+        raised: list[str] = []
+        for record, event in zip(records, work.events, strict=True):
+            try:
+                decisions, rows = self._judge([record], [event])
+            except Exception as error:  # noqa: BLE001 - dead-lettered, counted, logged
+                # Type and place only: the text of an unknown exception may quote a number or a message.
+                raised.append(f"{type(error).__name__} at {_place(error)}")
+                work.letters.append(DeadLetter(record, ENGINE_ERROR, f"$: {raised[-1]}"))
+            else:
+                work.decisions += decisions
+                work.rows += rows
+                work.records.append(record)
+        if raised:
+            self._metrics.engine_errors.inc(len(raised))
+            log.error(
+                "the engine raised on %d of %d events of a chunk; first: %s", len(raised), len(records), raised[0]
+            )
+
+    def _judge(self, records: Sequence[Record], events: Sequence[Event]) -> tuple[list[Decision], list[Row]]:
+        started = self._clock.monotonic()
+        decisions = self._engine.decide(events)
+        self._observe("decide", started)
+        started, now = self._clock.monotonic(), self._clock.wall_ms()
+        rows: list[Row] = []
+        for decision, record in zip(decisions, records, strict=True):
+            timed = _replace(decision, latency_us=max(0, now - record.timestamp) * 1000)
+            rows.append((decision.subject.encode() or None, encode_decision(timed)))
+        self._observe("encode", started)
+        return decisions, rows
+
+    def _observe(self, stage: str, started: float) -> None:
+        self._stages[stage].observe(self._clock.monotonic() - started)
+
+    def _delivered(self, done: asyncio.Future[Any], event: faust.EventT[Any], work: _Work) -> None:
+        if done.cancelled() or done.exception():
+            return  # Output has reported it; the chunk stays unacked and is redelivered after the restart
+        event.ack()
+        self._observe("deliver", work.sent)
+        metrics, topic, now = self._metrics, self._topic.name, self._clock.wall_ms()
+        metrics.end_to_end.observe_many(topic, [max(0, now - record.timestamp) / 1000 for record in work.records])
+        for letter, count in Counter(letter.code for letter in work.letters).items():
+            metrics.dead_letters.labels(topic, letter).inc(count)
+        for action, count in Counter(decision.action for decision in work.decisions).items():
+            metrics.decisions.labels(topic, action).inc(count)
+        for code, count in Counter(reason.code for each in work.decisions for reason in each.reasons).items():
+            metrics.reasons.labels(code).inc(count)
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else "?"

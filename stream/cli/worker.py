@@ -1,0 +1,94 @@
+"""`lanjie worker` and `lanjie topics`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from detectors.model.errors import LanjieError
+from stream.settings import Settings, SettingsError, variable
+from stream.topics import ALL
+
+_OPTIONS = {
+    "bootstrap": "Kafka, host:port[,host:port].",
+    "group": "Consumer group.",
+    "lists": "Number-list files, as in PATH; grey:FILE names the list.",
+    "metrics_port": "Port of health and metrics; 0 takes a free one.",
+    "topic_prefix": "Goes before every topic name.",
+}
+
+
+def _option(name: str) -> Callable[[Any], Any]:
+    return click.option(f"--{name.replace('_', '-')}", name, help=f"{_OPTIONS[name]} [env: {variable(name)}]")
+
+
+def _settings(given: dict[str, str | None]) -> Settings:
+    """Options win over the environment; both are read by Settings."""
+    import os  # noqa: PLC0415
+
+    environ = {**os.environ, **{variable(name): value for name, value in given.items() if value is not None}}
+    try:
+        return Settings.from_env(environ)
+    except SettingsError as problem:
+        raise click.UsageError(str(problem)) from None
+
+
+@click.command()
+@_option("bootstrap")
+@_option("group")
+@_option("lists")
+@_option("metrics_port")
+@_option("topic_prefix")
+def worker(**given: str | None) -> None:
+    """Decide the events on Kafka until SIGTERM, which drains and commits."""
+    from stream.app import run_worker  # noqa: PLC0415 - Faust takes half a second that other verbs need not wait for
+
+    sys.exit(run_worker(_settings(given)))
+
+
+@click.group()
+def topics() -> None:
+    """The pipeline's topics."""
+
+
+@topics.command()
+@_option("bootstrap")
+@_option("topic_prefix")
+def create(**given: str | None) -> None:
+    """Create those that are missing."""
+    from stream.app import prefixed  # noqa: PLC0415
+    from stream.topics_admin import ensure_topics  # noqa: PLC0415
+
+    settings = _settings(given)
+    wanted = [prefixed(topic, settings) for topic in ALL]
+    created = _run(lambda: ensure_topics(settings.bootstrap, wanted, replication=settings.replication))
+    for topic in wanted:
+        click.echo(f"{'created' if topic.name in created else 'exists':<8} {topic.name}")
+
+
+@topics.command("list")
+@_option("bootstrap")
+@_option("topic_prefix")
+def list_(**given: str | None) -> None:
+    """Show them, with their partitions; exit 1 if one is missing."""
+    from stream.app import prefixed  # noqa: PLC0415
+    from stream.topics_admin import list_topics  # noqa: PLC0415
+
+    settings = _settings(given)
+    wanted = [prefixed(topic, settings) for topic in ALL]
+    found = _run(lambda: list_topics(settings.bootstrap, wanted))
+    for topic in wanted:
+        click.echo(f"{found.get(topic.name, 'missing')!s:<8} {topic.name}")
+    if len(found) < len(wanted):
+        sys.exit(1)
+
+
+def _run(action: Callable[[], Any]) -> Any:
+    try:
+        return asyncio.run(action())
+    except LanjieError as problem:
+        raise click.ClickException(str(problem)) from None

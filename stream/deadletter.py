@@ -1,0 +1,67 @@
+"""Records that cannot be used go to ``<topic>.dlq`` as they came, with headers that say why and from where.
+
+Key, value and headers are the original's. Added: ``dlq.reason`` (names the field, never shows a value), ``dlq.code``
+(closed set), ``dlq.topic``, ``dlq.partition``, ``dlq.offset``, ``dlq.timestamp``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.structs import ConsumerRecord as Record
+
+from stream.output import MAX_RECORD_BYTES, Headers, Output
+
+#: Bytes of value kept; the rest of a record's room is for its key and headers. Input topics allow 1 MiB a record, so
+#: nothing is cut unless someone raised that; then ``dlq.cut_from`` has the original size.
+MAX_VALUE_BYTES: Final = MAX_RECORD_BYTES - (256 << 10)
+ENGINE_ERROR: Final = "engine_error"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record and why it cannot be used."""
+
+    record: Record
+    code: str
+    reason: str
+
+
+class DeadLetters:
+    """The way to the DLQ."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    async def send(self, letters: Iterable[DeadLetter]) -> list[asyncio.Future[Any]]:
+        """Send; the futures are done when the broker has acknowledged."""
+        return [await self._send(letter) for letter in letters]
+
+    async def _send(self, letter: DeadLetter) -> asyncio.Future[Any]:
+        record = letter.record
+        topic = f"{record.topic}.dlq"
+        headers = [*record.headers, *_headers(letter)]
+        value = record.value
+        if value is not None and len(value) > MAX_VALUE_BYTES:
+            headers.append(("dlq.cut_from", b"%d" % len(value)))
+            value = value[:MAX_VALUE_BYTES]
+        elif value is None and record.key is None:
+            value = b""  # Kafka takes no record without key and value
+            headers.append(("dlq.was_null", b"true"))
+        partition = await self._output.partition(topic, record.partition)
+        return await self._output.send_one(topic, partition, record.key, value, headers)
+
+
+def _headers(letter: DeadLetter) -> Headers:
+    record = letter.record
+    return [
+        ("dlq.reason", letter.reason.encode()),
+        ("dlq.code", letter.code.encode()),
+        ("dlq.topic", record.topic.encode()),
+        ("dlq.partition", b"%d" % record.partition),
+        ("dlq.offset", b"%d" % record.offset),
+        ("dlq.timestamp", b"%d" % (record.timestamp or 0)),
+    ]

@@ -1,0 +1,115 @@
+"""Every Prometheus metric, declared once, on a registry that is passed in.
+
+Label sets are closed: topics, actions, error codes, rule symbols, stages. Never a number, a text or an event id.
+The hot path pays per chunk, not per event: counts are summed first, latencies go in by the list.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+STAGES: Final = ("decode", "decide", "encode", "deliver")
+#: Seconds. Fine where the target is (a decision before the phone rings), coarse where it is lost anyway.
+END_TO_END_BOUNDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+STAGE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+CHUNK_BOUNDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+
+Lag = Mapping[tuple[str, int], int]
+
+
+class BulkHistogram(Collector):
+    """A histogram that takes a list at a time: one sort and one bisection per bucket, not one call per value."""
+
+    def __init__(self, name: str, documentation: str, label: str, bounds: Sequence[float]) -> None:
+        self._name, self._documentation, self._label = name, documentation, label
+        self._bounds = tuple(bounds)
+        self._counts: dict[str, list[int]] = {}  # cumulative, as Prometheus has them; the last is +Inf
+        self._sums: dict[str, float] = {}
+
+    def observe_many(self, label: str, values: Iterable[float]) -> None:
+        """Count ``values`` under ``label``."""
+        ordered = sorted(values)
+        counts = self._counts.setdefault(label, [0] * (len(self._bounds) + 1))
+        for i, bound in enumerate(self._bounds):
+            counts[i] += bisect_right(ordered, bound)
+        counts[-1] += len(ordered)
+        self._sums[label] = self._sums.get(label, 0.0) + sum(ordered)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus scrapes."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        for label, counts in list(self._counts.items()):
+            family.add_metric([label], list(zip(names, map(float, counts), strict=True)), self._sums[label])
+        yield family
+
+
+class LagCollector(Collector):
+    """Consumer lag, asked for when it is scraped."""
+
+    def __init__(self, source: Callable[[], Lag]) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus scrapes."""
+        family = GaugeMetricFamily(
+            "lanjie_consumer_lag_records", "Records not yet decided and committed.", labels=["topic", "partition"]
+        )
+        for (topic, partition), lag in sorted(self._source().items()):
+            family.add_metric([topic, str(partition)], lag)
+        yield family
+
+
+class Metrics:
+    """The metrics of one worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        r = registry
+        self.events = Counter("lanjie_events", "Records taken from an input topic.", ["topic"], registry=r)
+        self.decisions = Counter(
+            "lanjie_decisions", "Decisions acknowledged by the broker.", ["topic", "action"], registry=r
+        )
+        self.reasons = Counter("lanjie_reasons", "Reasons named in decisions.", ["code"], registry=r)
+        self.dead_letters = Counter("lanjie_dead_letters", "Records put on a DLQ.", ["topic", "code"], registry=r)
+        self.engine_errors = Counter("lanjie_engine_errors", "Events on which the engine raised.", registry=r)
+        self.delivery_failures = Counter("lanjie_delivery_failures", "Deliveries that stopped the worker.", registry=r)
+        self.end_to_end = BulkHistogram(
+            "lanjie_end_to_end_latency_seconds",
+            "From a record's Kafka timestamp to the broker's acknowledgement of its decision.",
+            "topic",
+            END_TO_END_BOUNDS,
+        )
+        r.register(self.end_to_end)
+        self.stage = Histogram(
+            "lanjie_stage_seconds", "Time a chunk spends in a stage.", ["stage"], registry=r, buckets=STAGE_BOUNDS
+        )
+        self.chunk_size = Histogram(
+            "lanjie_chunk_records", "Records in a chunk.", ["topic"], registry=r, buckets=CHUNK_BOUNDS
+        )
+        self.in_flight = Gauge("lanjie_in_flight_chunks", "Chunks fetched and not yet acknowledged.", registry=r)
+        self.active_callers = Gauge("lanjie_active_callers", "Callers held in behaviour windows.", registry=r)
+        self.list_entries = Gauge("lanjie_list_entries", "Numbers and prefixes on a list.", ["list"], registry=r)
+        self.list_errors = Counter("lanjie_list_errors", "Lines of list files that could not be used.", registry=r)
+        self.rules = Gauge("lanjie_rules", "Rules in force.", registry=r)
+        self.versions = Info("lanjie_snapshot", "Versions of lists and rules in force.", registry=r)
+        self.lists_loaded = Gauge("lanjie_lists_loaded_timestamp_seconds", "When the lists were loaded.", registry=r)
+        self.rules_loaded = Gauge("lanjie_rules_loaded_timestamp_seconds", "When the rules were loaded.", registry=r)
+        self.build_seconds = Gauge("lanjie_snapshot_build_seconds", "Time to read lists and compile rules.", registry=r)
+        self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
+        for stage in STAGES:
+            self.stage.labels(stage)
+
+    def watch(self, *, lag: Callable[[], Lag], in_flight: Callable[[], float], ready: Callable[[], float]) -> None:
+        """Ask these when scraped."""
+        self.registry.register(LagCollector(lag))
+        self.in_flight.set_function(in_flight)
+        self.ready.set_function(ready)

@@ -1,0 +1,272 @@
+"""Chunk delivery: Faust's cost per message becomes a cost per fetched chunk.
+
+Of the topics in ``ChunkApp.chunk_topics``, what one fetch brings of one partition travels as ONE message whose value
+is a ``Chunk``. The rest of Faust's path (fetcher, conductor, stream, ack, commit) stays stock:
+
+    _getmany       packs each partition's records into one chunk         (stock: a list of records)
+    _to_message    enters the chunk in its partition's ledger             (stock: one message per record)
+    ack            marks that very chunk object                           (stock: an offset in a set)
+    _new_offset    takes finished chunks off the ledger's head            (stock: a search for gaps in offsets)
+
+An ack counts by identity: that of a chunk delivered before a seek or a rebalance finds its chunk in no ledger and
+changes nothing, so it can never pass for the ack of the redelivery. A chunk that nobody acks holds back the commit
+for good, which health reports; it is never passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import faust
+from aiokafka.structs import ConsumerRecord as Record
+from faust.transport.consumer import RecordMap, ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from faust.types.transports import TPorTopicSet, TransportT
+from mode.utils.futures import notify
+
+from stream.clock import Clock, SystemClock
+
+
+class Chunk:
+    """Consecutive records of one partition, delivered and acknowledged together."""
+
+    __slots__ = ("acked", "born", "first", "last", "records")
+
+    def __init__(self, records: Sequence[Record], born: float = 0.0) -> None:
+        self.records = records
+        self.first: int = records[0].offset
+        self.last: int = records[-1].offset
+        self.born = born  #: clock.monotonic() at delivery
+        self.acked = False
+
+    def __repr__(self) -> str:
+        """Offsets only: Faust logs its messages, and ours hold numbers and texts."""
+        return f"<Chunk {self.first}..{self.last}>"
+
+
+class Ledger:
+    """The chunks of one partition that were delivered and not yet committed, in the order of the log."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[Chunk] = deque()
+
+    def add(self, chunk: Chunk) -> None:
+        """Enter a chunk. One that starts before the last entry's end is a redelivery after a seek: what was
+        entered before comes again as well, so it is forgotten.
+        """
+        if self._chunks and chunk.first <= self._chunks[-1].last:
+            self._chunks.clear()
+        self._chunks.append(chunk)
+
+    def pop_acked(self) -> int | None:
+        """Take off the finished chunks at the head. Returns the offset to commit, if there is a new one."""
+        offset = None
+        while self._chunks and self._chunks[0].acked:
+            offset = self._chunks.popleft().last + 1
+        return offset
+
+    def clear(self) -> None:
+        """Forget all: the partition is gone or will be read again."""
+        self._chunks.clear()
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether something can be committed."""
+        return bool(self._chunks) and self._chunks[0].acked
+
+    @property
+    def unacked(self) -> int:
+        """Chunks not yet acknowledged."""
+        return sum(not chunk.acked for chunk in self._chunks)
+
+    @property
+    def oldest(self) -> Chunk | None:
+        """The first chunk that is not committed."""
+        return self._chunks[0] if self._chunks else None
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
+    """Faust's aiokafka consumer with chunk delivery for some topics."""
+
+    app: ChunkApp
+
+    def __init__(self, transport: TransportT, *args: Any, **kwargs: Any) -> None:
+        self.ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
+        self._space = asyncio.Event()
+        super().__init__(transport, *args, **kwargs)
+
+    # -- delivery
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
+        """Fetch, once there is room. The only limit on what is in memory: queues and agents behind have none."""
+        if self.in_flight >= self.app.max_in_flight:
+            self._space.clear()
+            await self.wait_first(self._space.wait(), self.suspend_flow.wait(), timeout=timeout)
+            if self.in_flight >= self.app.max_in_flight:
+                return {}
+        fetched = await super()._getmany(active_partitions, timeout)
+        return {tp: self._pack(ensure_TP(tp), records) for tp, records in fetched.items()}
+
+    def _pack(self, tp: TP, records: list[Any]) -> list[Any]:
+        if tp.topic not in self.app.chunk_topics:
+            return records
+        start = self._read_offset[tp]
+        if records and start is not None and records[0].offset < start:  # as stock drops what was read before a seek
+            records = [record for record in records if record.offset >= start]
+        return [Chunk(records, self.app.clock.monotonic())] if records else []
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Chunk):
+            return super()._to_message(tp, record)
+        chunk, last, tp = record, record.records[-1], ensure_TP(tp)
+        start = self._read_offset[tp]
+        if start is None or chunk.last >= start:  # else a seek came in between and the stock loop drops the message
+            self.ledgers[tp].add(chunk)
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            chunk.last,
+            (last.timestamp or 0) / 1000.0,
+            last.timestamp_type,
+            {},
+            None,
+            cast(bytes, chunk),
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Chunk topics stay active: with no active partition the stock loop sleeps a whole second."""
+        if tp.topic not in self.app.chunk_topics:
+            super().on_buffer_full(tp)
+
+    # -- acknowledgement and commit
+
+    def ack(self, message: Message) -> bool:
+        """Mark the message's own chunk as done."""
+        chunk: Any = message.value
+        if not isinstance(chunk, Chunk):
+            return bool(super().ack(message))
+        if message.acked or not message.tracked:  # untracked: Faust skipped it unseen in a rebalance; that is no ack
+            return False
+        message.acked = chunk.acked = True
+        chunk.records = ()
+        self._unacked_messages.discard(message)
+        self._space.set()
+        notify(self._waiting_for_ack)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if tp.topic not in self.app.chunk_topics:
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
+        yield from super()._filter_tps_with_pending_acks(topics)
+        for tp, ledger in self.ledgers.items():
+            if ledger.has_progress and (topics is None or tp in topics or tp.topic in topics):
+                yield tp
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self.app.chunk_topics:
+            return super()._new_offset(tp)
+        return self.ledgers[tp].pop_acked()
+
+    # -- whatever moves the read position forgets the ledger
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets; flow is stopped meanwhile, so nothing is entered in between."""
+        for ledger in self.ledgers.values():
+            ledger.clear()
+        await super().perform_seek()
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Seek one partition."""
+        await super().seek(partition, offset)
+        self.ledgers[ensure_TP(partition)].clear()
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek, and wait until the position is known."""
+        await super().seek_wait(partitions)
+        for tp in partitions:
+            self.ledgers[ensure_TP(tp)].clear()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget the revoked partitions, but only after super(), which waits for work in flight and commits it."""
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self.ledgers.pop(tp, None)
+
+    # -- what health and metrics ask
+
+    @property
+    def connected(self) -> bool:
+        """Whether the consumer's thread has its client, before which there is no assignment to ask for."""
+        return self._thread._consumer is not None  # noqa: SLF001 - tests/contract/test_faust_seam.py
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks delivered and not yet acknowledged."""
+        return sum(ledger.unacked for ledger in self.ledgers.values())
+
+    def oldest_age(self, now: float) -> float:
+        """Seconds since the delivery of the oldest chunk that is not committed; 0 without one."""
+        heads = [head.born for ledger in self.ledgers.values() if (head := ledger.oldest)]
+        return max(0.0, now - min(heads)) if heads else 0.0
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records behind the end of each assigned partition, counted from the committed offset."""
+        found: dict[tuple[str, int], int] = {}
+        for tp in self.assignment():
+            end, position = self.highwater(tp), self._committed_offset[tp]
+            if position is None:
+                head = self.ledgers[tp].oldest
+                position = head.first if head else self._read_offset[tp]
+            if end is not None and position is not None:
+                found[tp.topic, tp.partition] = max(0, end - position)
+        return found
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc,unused-ignore]
+    """The aiokafka transport with our consumer."""
+
+    Consumer = ChunkConsumer
+
+
+class ChunkSchema(faust.Schema):  # type: ignore[type-arg]
+    """Hands the chunk through: nothing to decode per message."""
+
+    def loads_key(self, *_: Any, **__: Any) -> Any:
+        """Chunks have no key."""
+        return None
+
+    def loads_value(self, app: Any, message: Message, **_: Any) -> Any:  # noqa: ARG002 - Faust's signature
+        """The chunk itself."""
+        return message.value
+
+
+class ChunkApp(faust.App):
+    """A Faust app that delivers ``chunk_topics`` in chunks."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - Faust's own name for it
+        *,
+        chunk_topics: Iterable[str],
+        max_in_flight: int,
+        clock: Clock | None = None,
+        **conf: Any,
+    ) -> None:
+        self.chunk_topics = frozenset(chunk_topics)
+        self.max_in_flight = max_in_flight
+        self.clock: Clock = clock or SystemClock()
+        super().__init__(id, **conf)
+
+    def _new_transport(self) -> TransportT:
+        return ChunkTransport(self.conf.broker_consumer, self)
