@@ -164,7 +164,8 @@ def main() -> None:
         try:
             results = asyncio.run(measure(found.bootstrap, args.rounds, lists))
         finally:
-            found.broker.down()
+            if found.kafka.started:
+                found.kafka.down()
     out = Path(".lanjie/bench.json")
     out.parent.mkdir(exist_ok=True)
     out.write_bytes(dump_json(report(results, args.lists)))
