@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.cli.kafka_local import ExistingKafka, KafkaFailed, KafkaUnavailable, LocalKafka, MockKafka
+from stream.cli.broker_process import KafkaFailed, KafkaUnavailable
+from stream.cli.kafka_local import ExistingKafka, LocalKafka, MockKafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

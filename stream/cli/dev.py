@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from detectors.model.errors import LanjieError
-from stream.cli.kafka_local import DEFAULT_HOME, LocalKafka, MockKafka, Status, free_port
+from stream.cli.broker_process import Status
+from stream.cli.kafka_local import DEFAULT_HOME, LocalKafka, MockKafka, free_port
 
 NOT_RUNNING = 3  # as systemctl and LSB have it
 

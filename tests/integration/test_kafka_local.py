@@ -18,17 +18,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
 from stream.cli import kafka_local
+from stream.cli.broker_process import KafkaFailed, KafkaUnavailable, Status
 from stream.cli.dev import dev
-from stream.cli.kafka_local import (
-    ExistingKafka,
-    KafkaFailed,
-    KafkaUnavailable,
-    LocalKafka,
-    MockKafka,
-    Status,
-    find_kafka,
-    free_port,
-)
+from stream.cli.kafka_local import ExistingKafka, LocalKafka, MockKafka, find_kafka, free_port
 from tests.support.topics import create_topics, publish, read_all
 
 RECORDS = [(b"key %d" % n, b"value %d" % n, [("n", b"%d" % n)]) for n in range(20)]
