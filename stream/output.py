@@ -1,25 +1,25 @@
 """Decisions and dead letters to Kafka: idempotent, acknowledged by all replicas, never only logged.
 
-A chunk's decisions go out as record batches that are built by hand: aiokafka's ``send`` costs a future and a queue
-turn per record. Small chunks take ``send`` all the same: a hand-built batch waits until its predecessor has left, which
-at low rates turns into latency.
+Decisions go out as record batches that are built by hand: aiokafka's ``send`` costs a future and a queue turn per
+record. Each output partition has a lane: what arrives while its last batch is on its way is collected and leaves as
+one batch. So batches are as large as the broker is slow, a lone decision leaves at once, and no agent waits for a
+partition that is not its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from mode import Service
 
 Row = tuple[bytes | None, bytes]  #: key, value
 Headers = Sequence[tuple[str, bytes]]
+Delivery = asyncio.Future[None]
 
-#: From this many rows on a hand-built batch is cheaper than ``send`` per row (design/faust.md).
-BATCH_FROM_ROWS: Final = 32
 #: Bytes. A chunk of 500 plain decisions is 130 KB; the broker's limit for a batch is 1 MiB.
 MAX_BATCH_BYTES: Final = 512 << 10
 #: Bytes. Of one record; equal to the DLQ topics' ``max.message.bytes``, where an input record of 1 MiB must fit
@@ -29,19 +29,102 @@ MAX_RECORD_BYTES: Final = 2 << 20
 DELIVERY_TIMEOUT_MS: Final = 30_000
 
 
+class _Parcel:
+    """Rows that are delivered when all batches that hold some of them are."""
+
+    __slots__ = ("delivery", "open_parts", "rows")
+
+    def __init__(self, rows: Sequence[Row], delivery: Delivery) -> None:
+        self.rows, self.delivery = rows, delivery
+        self.open_parts = 1  # the rows that are in no batch yet; packing the last row closes it
+
+    def close_part(self) -> None:
+        self.open_parts -= 1
+        if not self.open_parts and not self.delivery.done():
+            self.delivery.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.delivery.done():
+            self.delivery.set_exception(error)
+
+
+class _Lane:
+    """The way to one output partition, in order."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, fail: Callable[[Any], None]) -> None:
+        self._producer, self._topic, self._partition, self._fail = producer, topic, partition, fail
+        self._waiting: deque[_Parcel] = deque()
+        self._row = 0  # the next one to pack of the first waiting parcel
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, parcel: _Parcel) -> None:
+        self._waiting.append(parcel)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._drive())
+
+    async def _drive(self) -> None:
+        while self._waiting:
+            batch, held = self._pack()
+            try:
+                # Returns once the batch before has left: meanwhile more is collected for the next one.
+                sent = await self._producer.send_batch(batch, self._topic, partition=self._partition)
+            except Exception as error:  # noqa: BLE001 - whatever it is, these rows were not delivered
+                self._failed(error, held)
+                return
+            sent.add_done_callback(lambda done, held=held: self._settle(done, held))
+
+    def _pack(self) -> tuple[Any, list[_Parcel]]:
+        """One batch of what waits, and the parcels of which it holds rows."""
+        batch, held = self._producer.create_batch(), []
+        while self._waiting:
+            parcel = self._waiting[0]
+            start = self._row
+            for key, value in parcel.rows[start:]:
+                # A row larger than a batch is accepted as the only one in its batch.
+                if batch.append(timestamp=None, key=key, value=value) is None:
+                    break
+                self._row += 1
+            if self._row > start:
+                parcel.open_parts += 1
+                held.append(parcel)
+            if self._row < len(parcel.rows):
+                break
+            self._waiting.popleft().open_parts -= 1
+            self._row = 0
+        batch.close()
+        return batch, held
+
+    def _settle(self, done: asyncio.Future[Any], held: list[_Parcel]) -> None:
+        if done.cancelled():
+            self._failed(ConnectionAbortedError("the producer was stopped"), held)
+        elif error := done.exception():
+            self._failed(error, held)
+        else:
+            for parcel in held:
+                parcel.close_part()
+
+    def _failed(self, error: BaseException, held: list[_Parcel]) -> None:
+        """Nothing goes out after a loss: order would be broken, and the worker is about to stop."""
+        for parcel in (*held, *self._waiting):
+            parcel.fail(error)
+        self._waiting.clear()
+        self._fail(error)
+
+
 class Output(Service):
     """Our producer.
 
     Args:
         bootstrap: ``host:port``, comma separated.
-        on_failure: told of a delivery that failed for good; it must stop the worker, because the chunk is not acked
-            and everything after it in its partition waits.
+        fail: told of a delivery that failed for good. It must stop the worker: the chunk is never acked, and
+            nothing after it in its partition is committed.
     """
 
-    def __init__(self, bootstrap: str, on_failure: Callable[[BaseException], None], **kwargs: Any) -> None:
+    def __init__(self, bootstrap: str, fail: Callable[[BaseException], None], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._bootstrap = bootstrap
-        self.fail = on_failure
+        self.fail = fail
+        self._lanes: dict[tuple[str, int], _Lane] = {}
         self._partitions: dict[str, int] = {}
 
     async def on_start(self) -> None:
@@ -66,56 +149,26 @@ class Output(Service):
             self._partitions[topic] = len(await self._producer.partitions_for(topic))
         return like % self._partitions[topic]
 
-    async def send_chunk(self, topic: str, partition: int, rows: Sequence[Row]) -> asyncio.Future[Any]:
-        """Send ``rows`` in order.
+    def send_chunk(self, topic: str, partition: int, rows: Sequence[Row]) -> Delivery:
+        """Send ``rows``, at least one, in order after those before.
 
         Returns:
-            A future that is done when the broker has acknowledged all of them. Its failure has been reported.
+            A future that is done when the broker has acknowledged all of them. Its failure is reported by itself.
         """
-        try:
-            if len(rows) < BATCH_FROM_ROWS:
-                send = self._producer.send
-                parts = [await send(topic, value, key, partition=partition) for key, value in rows]
-            else:
-                parts = await self._send_batches(topic, partition, rows)
-        except KafkaError as error:
-            parts = [_failed(error)]
-        return self._all(parts)
+        if (lane := self._lanes.get((topic, partition))) is None:
+            lane = self._lanes[topic, partition] = _Lane(self._producer, topic, partition, self.fail)
+        delivery: Delivery = asyncio.get_running_loop().create_future()
+        lane.add(_Parcel(rows, delivery))
+        return delivery
 
     async def send_one(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers
     ) -> asyncio.Future[Any]:
-        """Send one record with headers; otherwise as ``send_chunk``."""
-        try:
-            part = await self._producer.send(topic, value, key, partition=partition, headers=headers)
-        except KafkaError as error:
-            part = _failed(error)
-        return self._all([part])
-
-    async def _send_batches(self, topic: str, partition: int, rows: Sequence[Row]) -> list[asyncio.Future[Any]]:
-        parts: list[asyncio.Future[Any]] = []
-        batch = self._producer.create_batch()
-        for key, value in rows:
-            # A row that is larger than a batch is accepted as the only one in its batch.
-            if batch.append(timestamp=None, key=key, value=value) is None:
-                parts.append(await self._producer.send_batch(batch, topic, partition=partition))
-                batch = self._producer.create_batch()
-                batch.append(timestamp=None, key=key, value=value)
-        batch.close()
-        parts.append(await self._producer.send_batch(batch, topic, partition=partition))
-        return parts
-
-    def _all(self, parts: Iterable[asyncio.Future[Any]]) -> asyncio.Future[Any]:
-        done = asyncio.gather(*parts)
-        done.add_done_callback(self._report)
-        return done
+        """Send one record with headers. Waits for room; the future is done when the broker has acknowledged."""
+        sent: asyncio.Future[Any] = await self._producer.send(topic, value, key, partition=partition, headers=headers)
+        sent.add_done_callback(self._report)
+        return sent
 
     def _report(self, done: asyncio.Future[Any]) -> None:
         if not done.cancelled() and (error := done.exception()):
             self.fail(error)
-
-
-def _failed(error: BaseException) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    future.set_exception(error)
-    return future

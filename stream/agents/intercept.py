@@ -90,7 +90,7 @@ class Interceptor:
         parts: list[asyncio.Future[Any]] = []
         if work.rows:
             partition = await self._output.partition(self._decisions.name, event.message.partition)
-            parts.append(await self._output.send_chunk(self._decisions.name, partition, work.rows))
+            parts.append(self._output.send_chunk(self._decisions.name, partition, work.rows))
         if work.letters:
             parts += await self._dead_letters.send(work.letters)
         asyncio.gather(*parts).add_done_callback(lambda done: self._delivered(done, event, work))
