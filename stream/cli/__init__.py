@@ -1,0 +1,73 @@
+"""The command line: one verb per question that an operator asks.
+
+Verbs are imported when they are called: Faust, aiokafka and the number library take most of a second, and ``--help``
+needs none of them. What a user can get wrong is a ``LanjieError``: one line on stderr and exit 1, never a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NamedTuple
+
+import click
+
+from detectors.model.errors import LanjieError
+
+
+class Verb(NamedTuple):
+    """Where a command is, and its first line of help (a test compares it with the command's own)."""
+
+    place: str
+    help: str
+
+
+VERBS: Final = {
+    "demo": Verb("stream.cli.demo:demo", "Show the whole pipeline at work, and measure it."),
+    "worker": Verb("stream.cli.worker:worker", "Decide the events on Kafka until SIGTERM, which drains and commits."),
+    "topics": Verb("stream.cli.worker:topics", "The pipeline's topics."),
+    "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
+    "replay": Verb("stream.cli.replay:replay", "Decide event logs with no Kafka."),
+    "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of VERBS."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import it."""
+        if (verb := VERBS.get(cmd_name)) is None:
+            return None
+        module, _, name = verb.place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; a mistake of the user's is told in one line."""
+        try:
+            return super().invoke(ctx)
+        except LanjieError as problem:
+            raise click.ClickException(str(problem)) from None
+
+
+def _version() -> str:
+    try:
+        return version("lanjie")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="lanjie")
+def main() -> None:
+    """lanjie (拦截): intercept fraud calls and SMS. Kafka in, explained decisions out."""

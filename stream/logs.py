@@ -1,0 +1,134 @@
+"""Event logs on disk or stdin to lines: plain, gzip or zstd, told by their first bytes, not by their name.
+
+Nothing is decoded here: a line that is no event must still reach the rejects file as the bytes it came in.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final, NamedTuple, Protocol, cast
+
+import zstandard
+
+from detectors.model.errors import LanjieError
+
+STDIN: Final = "-"
+#: Bytes read at once. Large enough that the cost per read vanishes, small enough that progress moves.
+CHUNK: Final = 1 << 18
+#: Bytes of one line. The longest event is 0.3 MB; a file without line ends must not fill the memory.
+MAX_LINE: Final = 16 << 20
+_GZIP, _ZSTD, _BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
+
+
+class LogError(LanjieError):
+    """A log cannot be read, or not to its end."""
+
+
+class Line(NamedTuple):
+    """A line of a log."""
+
+    where: str  #: ``file:line``
+    raw: bytes  #: without its line end
+
+
+class _Unpacker(Protocol):
+    """What zlib and zstandard share."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class LogReader:
+    """The lines of several logs, one after the other. Blank lines are counted but not yielded.
+
+    Attributes:
+        total: bytes on disk, packed; None when stdin is among the logs.
+        position: bytes read so far, of the same.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self.position = 0
+        try:
+            self.total = None if STDIN in paths else sum(Path(path).stat().st_size for path in paths)
+        except OSError as error:
+            raise LogError(f"{error.filename}: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[Line]:
+        """Lines in order.
+
+        Raises:
+            LogError: a log cannot be opened, is damaged or ends too early. What came before was yielded.
+        """
+        for path in self._paths:
+            name = "<stdin>" if path == STDIN else path
+            for number, raw in enumerate(self._lines(path, name), 1):
+                if raw.strip():
+                    yield Line(f"{name}:{number}", raw)
+
+    def _lines(self, path: str, name: str) -> Iterator[bytes]:
+        rest, first = b"", True
+        for block in _unpack(self._blocks(path), name):
+            *lines, rest = (rest + block).split(b"\n")
+            if len(rest) > MAX_LINE:
+                raise LogError(f"{name}: a line of more than {MAX_LINE} bytes; expected one JSON object a line")
+            for line in lines:
+                yield (line.removeprefix(_BOM) if first else line).removesuffix(b"\r")
+                first = False
+        if rest:
+            yield rest.removeprefix(_BOM) if first else rest
+
+    def _blocks(self, path: str) -> Iterator[bytes]:
+        try:
+            if path == STDIN:
+                yield from self._counted(sys.stdin.buffer)
+                return
+            with Path(path).open("rb") as file:
+                yield from self._counted(file)
+        except OSError as error:
+            raise LogError(f"{path}: {error.strerror}") from None
+
+    def _counted(self, file: IO[bytes]) -> Iterator[bytes]:
+        while block := file.read(CHUNK):
+            self.position += len(block)
+            yield block
+
+
+def _unpack(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    head = next(blocks, b"")
+    if head.startswith(_GZIP):
+        start: Callable[[], _Unpacker] = lambda: cast(_Unpacker, zlib.decompressobj(wbits=31))  # noqa: E731
+    elif head.startswith(_ZSTD):
+        start = lambda: cast(_Unpacker, zstandard.ZstdDecompressor().decompressobj())  # noqa: E731
+    else:
+        yield head
+        yield from blocks
+        return
+    try:
+        yield from _members(head, blocks, start)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise LogError(f"{name}: damaged or cut short ({error}); what came before it was read") from None
+
+
+def _members(head: bytes, blocks: Iterator[bytes], start: Callable[[], _Unpacker]) -> Iterator[bytes]:
+    """Both formats may hold several members (``cat a.gz b.gz``). A cut file is an error here, not a short log."""
+    unpacker, data = start(), head
+    while True:
+        yield unpacker.decompress(data)
+        if unpacker.eof and unpacker.unused_data:
+            data, unpacker = unpacker.unused_data, start()
+            continue
+        following = next(blocks, b"")
+        if not following:
+            if not unpacker.eof:
+                raise EOFError("the end is missing")
+            return
+        if unpacker.eof:
+            unpacker = start()
+        data = following
