@@ -178,13 +178,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
             return super()._new_offset(tp)
         return self.ledgers[tp].pop_acked()
 
-    # -- whatever moves the read position forgets the ledger
-
-    async def perform_seek(self) -> None:
-        """Seek to the committed offsets; flow is stopped meanwhile, so nothing is entered in between."""
-        for ledger in self.ledgers.values():
-            ledger.clear()
-        await super().perform_seek()
+    # -- moving the read position. perform_seek() stays stock: Faust calls it at the START of a stop or a rebalance,
+    # when work in flight is still to be finished and committed. Should it redeliver, Ledger.add() sees that.
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Seek one partition."""
