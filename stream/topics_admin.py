@@ -96,7 +96,7 @@ async def _create(admin: Any, topics: Sequence[Topic], replication: int) -> list
     new = [NewTopic(topic.name, topic.partitions, replication, topic_configs=dict(topic.config)) for topic in topics]
     try:
         answer = await admin.create_topics(new)
-    except (IncompatibleBrokerVersion, UnsupportedVersionError):
+    except (IncompatibleBrokerVersion, UnsupportedVersionError, AttributeError):  # aiokafka: it names no controller
         log.warning("this broker creates topics by itself: partitions and retention are its own choice")
         return []
     created = []
