@@ -18,9 +18,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import faust
+from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord as Record
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -89,6 +90,21 @@ class Ledger:
         return self._chunks[0] if self._chunks else None
 
 
+#: Milliseconds that the broker may hold a fetch for want of data. aiokafka has one fetch in flight per broker and leaves
+#: out partitions that it still holds records of, so with Faust's hard-coded 1500 a partition that is drained meanwhile
+#: waits for as long as the *other* partitions stay silent. An idle worker pays with 100 small requests a second (8 % of a core at 10 ms, 13 % at 5).
+FETCH_MAX_WAIT_MS: Final = 10
+
+
+class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc,unused-ignore]
+    """The driver's consumer thread with a short fetch wait."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001 - Faust passes a constant
+        return consumer
+
+
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
     """Faust's aiokafka consumer with chunk delivery for some topics."""
 
@@ -98,6 +114,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         self.ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
         self._space = asyncio.Event()
         super().__init__(transport, *args, **kwargs)
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # -- delivery
 

@@ -43,6 +43,7 @@ SOURCES: dict[Callable, str] = {
     ThreadDelegateConsumer._getmany: "f9d47aa9010b",
     ThreadDelegateConsumer.seek_wait: "e9db5bbc4ceb",
     driver.Consumer._to_message: "7c24f6511b2f",
+    driver.Consumer._new_consumer_thread: "0870ec53dea7",
     driver.AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
     App._new_transport: "42db531312dd",
     App._on_partitions_revoked: "d5c895bbe57d",
