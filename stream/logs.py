@@ -102,6 +102,8 @@ class LogReader:
 
 def _unpack(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
     head = next(blocks, b"")
+    while len(head) < len(_ZSTD) and (more := next(blocks, b"")):
+        head += more  # a pipe may give a byte at a time
     if head.startswith(_GZIP):
         start: Callable[[], _Unpacker] = lambda: cast(_Unpacker, zlib.decompressobj(wbits=31))  # noqa: E731
     elif head.startswith(_ZSTD):

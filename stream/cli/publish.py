@@ -14,7 +14,7 @@ import click
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from detectors.model.errors import LanjieError
 from loadtest.driver import Driver, Published, Record, Schedule, record_of
@@ -115,7 +115,7 @@ def publish(
     }
     if json_file:
         json_file.write_bytes(dump_json(report))
-    Console(width=None if sys.stdout.isatty() else 110).print(_table(report))
+    _print(Console(), report)
 
 
 async def _publish(bootstrap: str, source: Source, schedule: Schedule) -> Published:
@@ -129,11 +129,13 @@ async def _publish(bootstrap: str, source: Source, schedule: Schedule) -> Publis
             raise PublishError(f"{bootstrap}: {type(error).__name__}: {error}; are the topics there?") from None
 
 
-def _table(report: dict[str, Any]) -> Table:
-    table = Table(title=f"{report['published']:,} records published, {report['rejected']:,} lines rejected")
-    table.add_column("topic")
-    table.add_column("records", justify="right")
+def _print(console: Console, report: dict[str, Any]) -> None:
+    table = Table("topic", Column("records", justify="right"))
     for name, count in sorted(report["by_topic"].items()):
         table.add_row(name, f"{count:,}")
-    table.caption = f"{report['events_per_second']:,} records/s; the driver was at most {report['late_ms']:,} ms late"
-    return table
+    console.print(table)
+    for line in (
+        f"{report['published']:,} records published, {report['rejected']:,} lines rejected",
+        f"{report['events_per_second']:,} records/s; the driver was at most {report['late_ms']:,} ms late",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)

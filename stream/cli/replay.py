@@ -132,7 +132,7 @@ def replay(
     report = tally.report(engine)
     if json_file:
         json_file.write_bytes(dump_json(report))
-    Console(stderr=output == STDIN, width=None if sys.stdout.isatty() else 110).print(_table(report, tally))
+    _print(Console(stderr=output == STDIN), report, tally)
     if failure:
         raise failure
 
@@ -197,9 +197,9 @@ def _run(events: Iterator[Event], engine: Engine, tally: Tally, out: IO[bytes] |
         raise failure
 
 
-def _table(report: dict[str, Any], tally: Tally) -> Table:
+def _print(console: Console, report: dict[str, Any], tally: Tally) -> None:
     kinds = sorted(report["by_kind"])
-    table = Table(title=f"{report['decided']:,} events decided, {report['rejected']:,} lines rejected")
+    table = Table()
     for name in ("", *kinds, "all"):
         table.add_column(name, justify="right" if name else "left")
     for action in ACTIONS:
@@ -209,8 +209,12 @@ def _table(report: dict[str, Any], tally: Tally) -> Table:
     table.add_section()
     for code, count in sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(f"[dim]{code}[/]", *[""] * len(kinds), f"{count:,}")
-    table.caption = (
-        f"{report['events_per_second']:,} events/s, {report['seconds']:.1f} s; late {report['late_events']:,}; "
-        f"lists {report['lists']}, rules {report['rules']}"
-    )
-    return table
+    if tally.decided:
+        console.print(table)
+    rejects = f" ({', '.join(f'{code} {count:,}' for code, count in tally.codes.most_common())})" if tally.codes else ""
+    for line in (
+        f"{tally.decided:,} events decided, {tally.rejected:,} lines rejected{rejects}, {tally.late:,} events late",
+        f"{report['events_per_second']:,} events/s, {report['seconds']:.1f} s",
+        f"lists {report['lists']}, rules {report['rules']}",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)

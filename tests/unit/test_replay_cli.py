@@ -1,0 +1,146 @@
+"""`lanjie` and `lanjie replay`, as a user calls them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+
+import click
+import pytest
+import zstandard
+from click.testing import CliRunner
+
+from loadtest import sample
+from stream.cli import VERBS, main
+
+GOOD = (
+    b'{"kind":"call","id":"c1","time":1790000000000,"a_number":"+8619900000001","b_number":"110"}\n'
+    b'{"kind":"sms","id":"s1","time":1790000001000,"a_number":"+8619900090002","b_number":"+8619900000001","text":"hi"}\n'
+)
+SECRET = b"13812345678"
+BAD = b'{"kind":"call","id":"c2","time":17,"a_number":"%s","b_number":"1"}' % SECRET
+LISTS = str(sample.FOLDER / "lists.csv")
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(GOOD)
+    return path
+
+
+def run(*args, stdin=None):
+    return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
+
+
+def test_decides_every_event_in_order(log, tmp_path):
+    result = run("replay", log, "-o", tmp_path / "out", "--lists", LISTS, "--json", tmp_path / "json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]
+    assert [(row["event_id"], row["action"]) for row in rows] == [("c1", "allow"), ("s1", "block")]
+    assert not any("latency_us" in row for row in rows)
+    report = json.loads((tmp_path / "json").read_bytes())
+    assert (report["events"], report["decided"], report["rejected"]) == (2, 2, 0)
+    assert report["by_kind"] == {"call": {"allow": 1}, "sms": {"block": 1}}
+    assert rows[0]["lists"] == report["lists"]
+    assert report["lists"].startswith("9-")
+
+
+def test_lists_count_as_of_the_event_s_time(log, tmp_path):
+    """The sample's entries expire in March 2027."""
+    log.write_bytes(GOOD + GOOD.replace(b"1790000001000", b"1810000000000"))
+    assert run("replay", log, "-o", tmp_path / "out", "--lists", f"grey:{LISTS}").exit_code == 0
+    actions = [json.loads(line)["action"] for line in (tmp_path / "out").read_bytes().splitlines()]
+    assert actions == ["allow", "block", "allow", "allow"]
+
+
+def test_bad_lines_are_told_kept_and_do_not_stop_it(log, tmp_path):
+    log.write_bytes(GOOD + BAD + b"\nno json\n" + GOOD)
+    result = run("replay", log, "-o", tmp_path / "out", "--rejects", tmp_path / "bad", "--json", tmp_path / "json")
+    assert result.exit_code == 0
+    assert f"{log}:3: $.time: " in result.stderr
+    assert f"{log}:4: $: not JSON" in result.stderr
+    assert SECRET.decode() not in result.output
+    assert (tmp_path / "bad").read_bytes() == BAD + b"\nno json\n"
+    assert len((tmp_path / "out").read_bytes().splitlines()) == 4
+    assert json.loads((tmp_path / "json").read_bytes())["rejected_by_code"] == {"invalid_field": 1, "malformed": 1}
+
+
+def test_many_bad_lines_do_not_flood_the_terminal(log):
+    log.write_bytes(b"x\n" * 1000)
+    result = run("replay", log)
+    assert result.exit_code == 0
+    assert result.stderr.count("not JSON") == 20
+    assert "1,000 lines rejected" in result.stdout
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
+def test_packed_or_not_and_from_stdin_it_gives_the_same_bytes(log, tmp_path, pack):
+    run("replay", log, "-o", tmp_path / "plain")
+    log.write_bytes(pack(GOOD))
+    assert run("replay", log, "-o", tmp_path / "file").exit_code == 0
+    assert run("replay", "-", "-o", tmp_path / "stdin", stdin=pack(GOOD)).exit_code == 0
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "file").read_bytes() == (tmp_path / "stdin").read_bytes()
+
+
+def test_the_sample_gives_the_same_bytes_twice(tmp_path):
+    for name in ("one", "two"):
+        result = run(
+            "replay", sample.FOLDER / "sample.jsonl.zst", "-o", tmp_path / name, "--lists", LISTS,
+            "--json", tmp_path / "json",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    report = json.loads((tmp_path / "json").read_bytes())
+    assert report["by_action"]["block"] == 1
+    assert report["rejected"] == 0
+
+
+def test_decisions_to_stdout_and_the_table_to_stderr(log):
+    result = run("replay", log, "-o", "-")
+    assert [json.loads(line)["event_id"] for line in result.stdout.splitlines()] == ["c1", "s1"]
+    assert "2 events decided" in result.stderr
+
+
+def test_a_cut_log_is_decided_as_far_as_it_goes(log, tmp_path):
+    log.write_bytes(zstandard.ZstdCompressor().compress(GOOD) + gzip.compress(GOOD))
+    result = run("replay", log, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "damaged or cut short" in result.stderr
+    assert len((tmp_path / "out").read_bytes().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["replay"], 2, "Missing argument"),
+        (["replay", "/nowhere.jsonl"], 1, "/nowhere.jsonl: No such file"),
+        (["replay", LISTS, "--lists", "/nowhere.csv"], 1, "/nowhere.csv: No such file"),
+        (["replay", LISTS, "-o", LISTS], 2, "overwritten"),
+        (["publish", LISTS, "--speed", "fast"], 2, "expected max or a factor"),
+        (["publish", LISTS, "--speed", "2", "--rate", "5"], 2, "exclude each other"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(args, code, message):
+    result = run(*args)
+    assert (result.exit_code, message in result.stderr) == (code, True), result.output
+    assert "Traceback" not in result.output
+
+
+def test_version_and_help():
+    assert run("--version").output.startswith("lanjie, version ")
+    assert all(f"  {name} " in run("--help").output for name in VERBS)
+
+
+def test_help_does_not_import_the_verbs(monkeypatch):
+    for verb in VERBS.values():
+        monkeypatch.setitem(sys.modules, verb.place.partition(":")[0], None)  # an import would now fail
+    assert run("--help").exit_code == 0
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_first_line_of_help_is_the_command_s_own(name):
+    command = main.get_command(click.Context(main), name)
+    assert command.help.splitlines()[0] == VERBS[name].help
