@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import statistics
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=100_000, help="numbers on the block list")
     parser.add_argument("--bootstrap", default=os.environ.get("LANJIE_BOOTSTRAP"))
     args = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic made a moment ago is retried, with a warning
     with tempfile.TemporaryDirectory() as home:
         lists = Path(home) / "block.txt"
         lists.write_text("\n".join(list_lines(args.lists)) + "\n")
