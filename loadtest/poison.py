@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from stream.topics import CALLS, CARDS, SMS, Topic
 
 _TIME = 1_790_000_000_000
+_GOOD = {"kind": "sms", "id": "poison", "time": _TIME, "a_number": "1", "b_number": "2", "text": "x"}
+GOOD = json.dumps(_GOOD).encode()
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class Poison:
 
 
 def poison() -> Iterator[Poison]:
-    """25 bad records for the three input topics."""
-    values = [*_not_json(), *_wrong_fields()]
-    topics = (CALLS, SMS, CARDS)
-    for n in range(25):
-        yield Poison(f"poison-{n:02d}", topics[n % 3], values[n % len(values)])
+    """25 bad records for the three input topics, with the ids by which they are found again."""
+    topics = itertools.cycle((CALLS, SMS, CARDS))
+    wrong = _wrong_fields()
+    bad = [(next(topics), value) for value in _not_json()] + [(SMS, value) for value in wrong]
+    bad += [(CALLS, GOOD), (CARDS, GOOD), *((CALLS, value) for value in wrong[:4])]  # an SMS on the wrong topic
+    for n, (topic, value) in enumerate(bad):
+        yield Poison(f"poison-{n:02d}", topic, value)
 
 
 def _not_json() -> list[bytes | None]:
@@ -41,7 +46,6 @@ def _not_json() -> list[bytes | None]:
 
 
 def _wrong_fields() -> list[bytes]:
-    good = {"kind": "sms", "id": "poison", "time": _TIME, "a_number": "1", "b_number": "2", "text": "x"}
     changes: list[dict[str, object]] = [
         {"kind": "fax"},
         {"v": 2},
@@ -56,4 +60,4 @@ def _wrong_fields() -> list[bytes]:
         {"segment": 0},
         {"a_number": "1" * 33},
     ]
-    return [json.dumps(good | change).encode() for change in changes]
+    return [json.dumps(_GOOD | change).encode() for change in changes]

@@ -12,6 +12,7 @@ only the live table and tell when it is done.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -31,9 +32,9 @@ from loadtest.poison import poison
 from stream.cli import demo_kafka
 from stream.cli.demo_kafka import Collected
 from stream.cli.demo_report import FULL_SPEED_SHARE, PACE, Run, build_report
-from stream.cli.demo_view import View, summary
+from stream.cli.demo_view import View, shown, summary
 from stream.cli.demo_worker import WorkerProcess
-from stream.cli.kafka_local import find_kafka, free_port
+from stream.cli.kafka_local import DEFAULT_HOME, find_kafka, free_port
 from stream.clock import SystemClock
 from stream.settings import Settings, variable
 from stream.wire import dump_json
@@ -68,7 +69,7 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
         target = json_file or data_dir / "demo.json"
         target.write_bytes(dump_json(report))
         summary(view.console, report)
-        view.step(f"written: {target}")
+        view.step(f"written: {shown(target)}")
         if keep:
             _where(run, worker)
     sys.exit(_verdict(view, report))
@@ -106,6 +107,7 @@ def _fill(run: Run) -> None:
     records = [record_of(event, prefix=run.prefix) for event in run.log.events]
     cut = int(len(records) * FULL_SPEED_SHARE)
     run.fast, run.paced = records[:cut], records[cut:]
+    gc.freeze()  # a full collection over these would make the driver late by a tenth of a second
     step = max(1, cut // 25)
     for n, bad in enumerate(poison()):
         headers = [("ce_id", bad.id.encode())]
@@ -125,7 +127,7 @@ def _start_worker(run: Run, *, keep: bool) -> WorkerProcess:
     }
     environ = {variable(name): value for name, value in settings.items()}
     worker = WorkerProcess(environ, run.data_dir, run.view.clock)
-    run.view.step(f"one worker, pid {worker.pid}, log {worker.log}")
+    run.view.step(f"one worker, pid {worker.pid}, log {shown(worker.log)}")
     return worker
 
 
@@ -184,14 +186,21 @@ def _where(run: Run, worker: WorkerProcess) -> None:
         ("topics", f"{run.prefix}telecom.{{calls,sms,cards}}.v1 -> {run.prefix}intercept.decisions.v1"),
         ("metrics", f"{worker.url}/metrics"),
         ("health", f"{worker.url}/healthy  {worker.url}/ready"),
-        ("stop", f"kill {worker.pid}; lanjie dev kafka down"),
+        ("stop", f"kill {worker.pid}{_stop_kafka(run)}"),
     ):
         run.view.console.print(f"  {name:<10} {value}", highlight=False, soft_wrap=True)
 
 
+def _stop_kafka(run: Run) -> str:
+    if run.found.kind == "existing":
+        return ""
+    home = shown(run.data_dir / "kafka")
+    return "; lanjie dev kafka down" + (f" --home {home}" if Path(home) != DEFAULT_HOME else "")
+
+
 def _verdict(view: View, report: dict[str, Any]) -> int:
     if report["worker_exit_code"]:
-        view.warn(f"the worker did not stop cleanly: exit code {report['worker_exit_code']}, see .lanjie/worker.log")
+        view.warn(f"the worker did not stop cleanly: exit code {report['worker_exit_code']}, see worker.log")
     if report["lost"]:
         view.warn(f"{report['lost']:,} events were published and neither decided nor dead-lettered")
     return 1 if report["lost"] or report["worker_exit_code"] else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,6 +17,11 @@ from stream.cli.demo_worker import Reading
 from stream.clock import Clock
 
 LINE_EVERY: Final = 1.0  # seconds between lines where there is no terminal
+
+
+def shown(path: Path) -> str:
+    """As one would type it: relative to where we are, if it is below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 class View:
@@ -84,9 +90,10 @@ def summary(console: Console, report: Mapping[str, Any]) -> None:
 
 def _counts(report: Mapping[str, Any]) -> Table:
     table = Table(title=f"{report['log']} through {report['broker']['name']}", show_header=False)
+    codes = ", ".join(f"{code} {count}" for code, count in sorted(report["dead_lettered_by_code"].items()))
     for name in ("published", "decided", "dead_lettered", "lost", "duplicates"):
-        style = "bold red" if name == "lost" and report[name] else ""
-        table.add_row(name.replace("_", "-"), f"{report[name]:,}", style=style)
+        value = f"{report[name]:,}" + (f"  ({codes})" if name == "dead_lettered" and codes else "")
+        table.add_row(name.replace("_", "-"), value, style="bold red" if name == "lost" and report[name] else "")
     table.add_section()
     table.add_row("events/s at full speed", f"{report['events_per_second']:,}")
     latency = report["latency_ms"]
