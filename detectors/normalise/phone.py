@@ -7,6 +7,7 @@ libphonenumber behind a cache. The raw form stays in the event.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 import phonenumbers
@@ -14,20 +15,26 @@ import phonenumbers
 from detectors.model.numbers import Canonical
 
 HOME = "CN"
+_COUNTRY = r"(?:\+?86|0086)?"
+_AREA = r"(?:10|2\d|[3-9]\d{2})"
 # Area code + emergency code reaches the emergency desk of another city: +86 731 110, 0731110, 10 110.
-_EMERGENCY = re.compile(r"(?:\+86|0086)?(?:0?(?:10|2\d|[3-9]\d{2}))?(110|119|120|122)")
-# Codes that exist only in the national network: 1xx/1xxxx services, 95/96 short codes, 106x SMS ports.
-_SERVICE = re.compile(r"(?:\+86|0086)?(106\d{2,18}|1[0-2]\d{1,3}|9[56]\d{3,6})")
+_EMERGENCY = re.compile(rf"{_COUNTRY}(?:0?{_AREA})?(110|119|120|122)")
+# Codes that exist only in the national network: 1xx/1xxxx services, 95/96 short codes, 106x SMS ports. The five-digit
+# ones are also dialled behind an area code (0731 12345): no subscriber number is that short.
+_SERVICE = re.compile(rf"{_COUNTRY}(106\d{{2,18}}|1[0-2]\d{{1,3}}|9[56]\d{{3,6}})")
+_FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{3}})")
+_NATIONAL = (_EMERGENCY, _SERVICE, _FAR_SERVICE)
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
 
 
 @lru_cache(maxsize=1 << 16)
 def _slow(raw: str, home: str) -> Canonical:
-    digits = raw.translate(_PUNCTUATION)
+    # NFKC: full-width digits are dialled all the same. A URI scheme comes from SIP signalling (RFC 3966).
+    digits = unicodedata.normalize("NFKC", raw).translate(_PUNCTUATION).lower().removeprefix("tel:").rstrip("#")
     if not (digits.removeprefix("+").isascii() and digits.removeprefix("+").isdigit()):
         return ""
     if home == "CN":
-        for national in (_EMERGENCY, _SERVICE):
+        for national in _NATIONAL:
             if found := national.fullmatch(digits):
                 return found[1]
     if len(digits) <= 6 and digits[0] != "+":

@@ -15,6 +15,7 @@ from tests.support.rules import files
 
 RULES = load_rules(files())
 lists = st.lists(entries, max_size=12)
+WIDE = {ord("0") + i: 0xFF10 + i for i in range(10)}  # full-width digits
 FRAUD = "【工商银行】积分"
 
 
@@ -33,9 +34,10 @@ def test_batch_size_changes_nothing(all_events, all_entries, size):
 
 
 spelled = st.builds(
-    lambda head, code, a164: (head + code, a164),
-    st.sampled_from(["", "+86", "0086", "+86-", " "]),
+    lambda head, code, wide, a164: (head + (code.translate(WIDE) if wide else code), a164),
+    st.sampled_from(["", "+86", "0086", "86", "+86-", " ", "tel:"]),
     st.sampled_from(sorted(CORE)),
+    st.booleans(),
     st.none() | st.just("+8613800001234"),
 )
 
