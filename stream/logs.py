@@ -1,4 +1,4 @@
-"""Event logs on disk or stdin to lines: plain, gzip or zstd, told by their first bytes, not by their name.
+"""Event logs and number lists to lines: plain, gzip or zstd, told by their first bytes, not by their name.
 
 Nothing is decoded here: a line that is no event must still reach the rejects file as the bytes it came in.
 """
@@ -98,6 +98,15 @@ class LogReader:
         while block := file.read(CHUNK):
             self.position += len(block)
             yield block
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Every line of one file, blank ones included, so that the n-th is line n.
+
+    Raises:
+        LogError: as for ``LogReader``.
+    """
+    return LogReader([str(path)])._lines(str(path), str(path))  # noqa: SLF001 - the same module
 
 
 def _unpack(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:

@@ -104,6 +104,9 @@ class Metrics:
         self.lists_loaded = Gauge("lanjie_lists_loaded_timestamp_seconds", "When the lists were loaded.", registry=r)
         self.rules_loaded = Gauge("lanjie_rules_loaded_timestamp_seconds", "When the rules were loaded.", registry=r)
         self.build_seconds = Gauge("lanjie_snapshot_build_seconds", "Time to read lists and compile rules.", registry=r)
+        self.automaton_seconds = Gauge(
+            "lanjie_automaton_build_seconds", "Time to build the keyword automaton and prove its rules.", registry=r
+        )
         self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
         for stage in STAGES:
             self.stage.labels(stage)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final, cast
-
-import zstandard
+from typing import Final
 
 from detectors.engine import Snapshot
 from detectors.lists import NumberIndex, parse_lines
@@ -17,12 +13,14 @@ from detectors.lists.entry import Entry
 from detectors.model.errors import NumberListError
 from detectors.rulepack import load_rules
 from stream.clock import Clock
+from stream.logs import lines_of
 from stream.metrics import Metrics
 from stream.settings import ListFile
 
 log = logging.getLogger(__name__)
 
 FORMATS: Final = (".csv", ".jsonl", ".txt")
+PACKED: Final = (".gz", ".zst")
 LOGGED_ERRORS: Final = 10  # per file; all are counted
 
 
@@ -34,11 +32,14 @@ def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock) 
     """Read, parse and compile everything; seconds for millions of numbers, so keep it off the event loop.
 
     Raises:
-        SourceError: a file cannot be read.
+        SourceError, LogError: a file cannot be read, or not to its end.
         RuleError: the rules cannot be used.
     """
     started = clock.monotonic()
-    snapshot = Snapshot.build(load_rules(), NumberIndex(_entries(lists, metrics)))
+    rules, index = load_rules(), NumberIndex(_entries(lists, metrics))
+    compiling = clock.monotonic()
+    snapshot = Snapshot.build(rules, index)
+    metrics.automaton_seconds.set(clock.monotonic() - compiling)
     report(snapshot, metrics, seconds=clock.monotonic() - started, now=clock.wall_ms() / 1000)
     return snapshot
 
@@ -65,43 +66,27 @@ def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) 
 def _entries(lists: Sequence[ListFile], metrics: Metrics) -> Iterator[Entry]:
     for file in lists:
         errors = 0
-        with open_text(file.path) as lines:
-            for found in parse_lines(lines, kind=file.kind, source=file.path.name, where=str(file.path)):
-                if isinstance(found, Entry):
-                    yield found
-                    continue
-                errors += 1
-                if errors <= LOGGED_ERRORS:
-                    log.warning("%s", found)
+        lines = (line.decode("utf-8", "replace") for line in open_lines(file.path))
+        for found in parse_lines(lines, kind=file.kind, source=file.path.name, where=str(file.path)):
+            if isinstance(found, Entry):
+                yield found
+                continue
+            errors += 1
+            if errors <= LOGGED_ERRORS:
+                log.warning("%s", found)
         if errors:
             metrics.list_errors.inc(errors)
             log.warning("%s: %d lines could not be used", file.path, errors)
 
 
-def open_text(path: Path) -> IO[str]:
-    """A list file as lines of text, unpacked by its suffix.
+def open_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a list file, unpacked. Half a list is no list: a file that is cut short is refused whole.
 
     Raises:
-        SourceError: no such file, or a suffix that we do not know.
+        SourceError: a name that does not say what it is.
+        LogError: no such file, damaged, or cut short.
     """
-    suffixes = path.suffixes
-    packed = suffixes[-1] if suffixes and suffixes[-1] in _UNPACK else ""
-    plain = path.with_suffix("").suffix if packed else path.suffix
-    if plain not in FORMATS:
-        raise SourceError(f"{path}: expected {', '.join(FORMATS)}, each also with {' or '.join(_UNPACK)} after it")
-    try:
-        raw: IO[bytes] = path.open("rb")
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}; correct LANJIE_LISTS") from None
-    return io.TextIOWrapper(_UNPACK[packed](raw) if packed else raw, encoding="utf-8-sig", errors="replace")
-
-
-def _gzip(raw: IO[bytes]) -> IO[bytes]:
-    return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-
-
-def _zstd(raw: IO[bytes]) -> IO[bytes]:
-    return zstandard.ZstdDecompressor().stream_reader(raw)
-
-
-_UNPACK: Final[dict[str, Callable[[IO[bytes]], IO[bytes]]]] = {".gz": _gzip, ".zst": _zstd}
+    plain = path.with_suffix("") if path.suffix in PACKED else path
+    if plain.suffix not in FORMATS:
+        raise SourceError(f"{path}: expected {', '.join(FORMATS)}, each also with {' or '.join(PACKED)} after it")
+    return lines_of(path)
