@@ -260,10 +260,24 @@ class _StateFile:
     def __init__(self, data_dir: Path, url: str) -> None:
         self._path = data_dir / f"worker-{os.getpid()}.json"
         data_dir.mkdir(parents=True, exist_ok=True)
+        for left in data_dir.glob("worker-*.json"):  # by a worker that was killed
+            pid = left.stem.removeprefix("worker-")
+            if pid.isdigit() and not _exists(int(pid)):
+                left.unlink(missing_ok=True)
         self._path.write_bytes(dump_json({"pid": os.getpid(), "metrics_url": f"{url}/metrics", "url": url}))
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def run_worker(settings: Settings) -> int:
