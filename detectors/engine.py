@@ -80,8 +80,8 @@ class Engine:
 
     @property
     def late_events(self) -> int:
-        """Call attempts older than their caller's whole window: decided, but not counted in it."""
-        return self._windows.late
+        """Call attempts whose time is out of their caller's window, or absurd: decided, but not counted in it."""
+        return self._windows.late + self._windows.far
 
     def decide(self, events: Sequence[Event]) -> list[Decision]:
         """One decision per event, in the same order."""

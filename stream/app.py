@@ -143,6 +143,7 @@ class Worker:
         gc.freeze()  # millions of list entries are not to be walked by every full collection
         self._engine = engine = Engine(snapshot)
         self.metrics.active_callers.set_function(lambda: engine.active_callers)
+        self.metrics.late_events.set_function(lambda: engine.late_events)
         await ensure_topics(
             self.settings.bootstrap,
             [prefixed(topic, self.settings) for topic in ALL],

@@ -18,6 +18,8 @@ from stream.output import MAX_RECORD_BYTES, Headers, Output
 #: Bytes of value kept; the rest of a record's room is for its key and headers. Input topics allow 1 MiB a record, so
 #: nothing is cut unless someone raised that; then ``dlq.cut_from`` has the original size.
 MAX_VALUE_BYTES: Final = MAX_RECORD_BYTES - (256 << 10)
+#: Bytes kept of a key, and of all headers that a record came with.
+MAX_ASIDE_BYTES: Final = 64 << 10
 ENGINE_ERROR: Final = "engine_error"
 
 
@@ -43,16 +45,21 @@ class DeadLetters:
     async def _send(self, letter: DeadLetter) -> asyncio.Future[Any]:
         record = letter.record
         topic = f"{record.topic}.dlq"
-        headers = [*record.headers, *_headers(letter)]
-        value = record.value
+        headers, key, value = [*record.headers, *_headers(letter)], record.key, record.value
+        # The broker limits the *compressed* batch: key and headers may be of any size once unpacked.
+        if key is not None and len(key) > MAX_ASIDE_BYTES:
+            headers.append(("dlq.cut_key_from", b"%d" % len(key)))
+            key = key[:MAX_ASIDE_BYTES]
+        if (size := sum(len(name) + len(each or b"") for name, each in record.headers)) > MAX_ASIDE_BYTES:
+            headers = [*headers[len(record.headers) :], ("dlq.cut_headers_from", b"%d" % size)]
         if value is not None and len(value) > MAX_VALUE_BYTES:
             headers.append(("dlq.cut_from", b"%d" % len(value)))
             value = value[:MAX_VALUE_BYTES]
-        elif value is None and record.key is None:
+        elif value is None and key is None:
             value = b""  # Kafka takes no record without key and value
             headers.append(("dlq.was_null", b"true"))
         partition = await self._output.partition(topic, record.partition)
-        return await self._output.send_one(topic, partition, record.key, value, headers)
+        return await self._output.send_one(topic, partition, key, value, headers)
 
 
 def _headers(letter: DeadLetter) -> Headers:

@@ -97,6 +97,9 @@ class Metrics:
         )
         self.in_flight = Gauge("lanjie_in_flight_chunks", "Chunks fetched and not yet acknowledged.", registry=r)
         self.active_callers = Gauge("lanjie_active_callers", "Callers held in behaviour windows.", registry=r)
+        self.late_events = Gauge(
+            "lanjie_late_events", "Call attempts whose time was out of their caller's window, since start.", registry=r
+        )
         self.list_entries = Gauge("lanjie_list_entries", "Numbers and prefixes on a list.", ["list"], registry=r)
         self.list_errors = Counter("lanjie_list_errors", "Lines of list files that could not be used.", registry=r)
         self.rules = Gauge("lanjie_rules", "Rules in force.", registry=r)

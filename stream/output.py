@@ -56,8 +56,12 @@ class _Lane:
         self._waiting: deque[_Parcel] = deque()
         self._row = 0  # the next one to pack of the first waiting parcel
         self._task: asyncio.Task[None] | None = None
+        self._broken: BaseException | None = None
 
     def add(self, parcel: _Parcel) -> None:
+        if self._broken:
+            parcel.fail(self._broken)
+            return
         self._waiting.append(parcel)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._drive())
@@ -105,6 +109,7 @@ class _Lane:
 
     def _failed(self, error: BaseException, held: list[_Parcel]) -> None:
         """Nothing goes out after a loss: order would be broken, and the worker is about to stop."""
+        self._broken = error
         for parcel in (*held, *self._waiting):
             parcel.fail(error)
         self._waiting.clear()

@@ -122,8 +122,8 @@ def decode_decision(value: bytes) -> Decision:
     """
     try:
         return _decode_decision(value)
-    except msgspec.MsgspecError as error:
-        raise WireError("malformed", f"decision: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("malformed", f"$: no decision ({type(error).__name__})") from None
 
 
 def dump_json(value: object) -> bytes:

@@ -24,10 +24,10 @@ class CallBehaviour:
             caller = batch.a[i]
             if call.phase != "attempt" or call.direction != "originating" or not caller:
                 continue
-            attempts, callees = observe(caller, batch.b[i], call.time)
+            attempts = observe(caller, batch.b[i], call.time)
             if attempts < self._lowest:  # callees never exceed attempts
                 continue
             for rule in self._rules:
-                count = attempts if rule.measure == "attempts" else callees
+                count = attempts if rule.measure == "attempts" else self._windows.distinct_callees(caller)
                 if count >= rule.threshold:
                     batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=f"{rule.measure}={count}"))

@@ -21,15 +21,16 @@ _MOD = (1 << _BITS) - 1
 _MASK = (1 << LANES * _BITS) - 1
 _FULL = 60_000  # a caller this busy is not counted further: lanes and their sum stay below 65535
 _SKETCH_BITS = 128
+_SKETCH_MASK = (1 << _SKETCH_BITS) - 1
+_SEEN_MASK = (1 << LANES * _SKETCH_BITS) - 1
+_FAR_MS = 86_400_000  # further than this from the watermark, a clock has gone wrong or the log has a gap
+_FAR_IN_A_ROW = 10  # so many in a row are a gap: the watermark follows
 
 
 class _Caller(Struct, gc=False):
     lane: int
     attempts: int = 0
-    fresh: int = 0  #: attempts to a callee not seen in this epoch or the one before
-    epoch: int = 0
-    seen: int = 0  #: bit sketch of the callees of this epoch (an epoch is one window long)
-    seen_before: int = 0
+    seen: int = 0  #: a sketch of the callees of each lane, newest in the lowest bits
 
 
 class CallerWindows:
@@ -51,65 +52,76 @@ class CallerWindows:
         self._old: dict[Canonical, _Caller] = {}
         self._watermark = 0
         self._rotated_at = 0
+        self._far_in_a_row = 0
         self.late = 0  #: events older than their caller's whole window: named, not counted
+        self.far = 0  #: events more than a day from the watermark: named, not counted
         self.dropped_early = 0  #: generations dropped because of ``max_callers``
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def observe(self, caller: Canonical, callee: Canonical, time: int) -> tuple[int, int]:
+    def observe(self, caller: Canonical, callee: Canonical, time: int) -> int:
         """Count one attempt at event time ``time`` (ms UTC).
 
         Returns:
-            (attempts, distinct callees) of the window that ends with the caller's newest event; (0, 0) if late.
+            Attempts in the window that ends with the caller's newest event; 0 if this one was late or far.
         """
-        self._advance(time)
+        if not self._advance(time):
+            self.far += 1
+            return 0
         lane = time // self._lane_ms
-        state = self._young.get(caller)
-        if state is None:
-            old = caller in self._old
-            state = self._old.pop(caller) if old else _Caller(lane, epoch=lane // LANES)
-            self._young[caller] = state
+        state = self._young.get(caller) or self._enter(caller, lane)
         if (ahead := lane - state.lane) > 0:
-            _move(state, lane, ahead)
+            state.lane = lane
+            state.attempts = (state.attempts << ahead * _BITS) & _MASK if ahead < LANES else 0
+            state.seen = (state.seen << ahead * _SKETCH_BITS) & _SEEN_MASK if ahead < LANES else 0
         elif ahead <= -LANES:
-            self.late += 1
-            return 0, 0
-        shift = (state.lane - lane) * _BITS
+            if state.lane <= self._watermark // self._lane_ms:
+                self.late += 1
+                return 0
+            state.lane, state.attempts, state.seen = lane, 0, 0  # counted by a clock that proved wrong
         total = state.attempts % _MOD
         if total < _FULL:
-            state.attempts += 1 << shift
+            behind = state.lane - lane
+            state.attempts += 1 << behind * _BITS
+            state.seen |= 1 << behind * _SKETCH_BITS + crc32(callee.encode()) % _SKETCH_BITS
             total += 1
-            bit = 1 << crc32(callee.encode()) % _SKETCH_BITS
-            if not (state.seen | state.seen_before) & bit:
-                state.fresh += 1 << shift
-            state.seen |= bit
-        return total, state.fresh % _MOD
+        return total
 
-    def _advance(self, time: int) -> None:
-        """Move the watermark, by at most a window per event: one event from the future must not empty the tables."""
-        if time <= self._watermark:
-            return
-        if not self._watermark:
-            self._rotated_at = time
-            self._watermark = time
-        self._watermark = min(time, self._watermark + self._window_ms)
-        if self._watermark - self._rotated_at >= self._window_ms:
-            self._rotate()
-        elif len(self._young) >= self._max:
+    def distinct_callees(self, caller: Canonical) -> int:
+        """Distinct callees in the caller's window. Dearer than ``observe``: ask when attempts call for it."""
+        state = self._young.get(caller) or self._old.get(caller)
+        seen, union = state.seen if state else 0, 0
+        while seen:
+            union |= seen & _SKETCH_MASK
+            seen >>= _SKETCH_BITS
+        return union.bit_count()
+
+    def _enter(self, caller: Canonical, lane: int) -> _Caller:
+        if len(self._young) >= self._max:
             self.dropped_early += 1
             self._rotate()
+        state = self._old.pop(caller) if caller in self._old else _Caller(lane)
+        self._young[caller] = state
+        return state
+
+    def _advance(self, time: int) -> bool:
+        """Move the watermark. False: the time is far from it, as one bad clock must not empty the tables."""
+        if not self._watermark:
+            self._watermark = self._rotated_at = time
+        if abs(time - self._watermark) > _FAR_MS:
+            self._far_in_a_row += 1
+            if self._far_in_a_row < _FAR_IN_A_ROW:
+                return False
+            self._watermark = time
+            self._rotate()
+        self._far_in_a_row = 0
+        if time > self._watermark:
+            self._watermark = time
+            if time - self._rotated_at >= self._window_ms:
+                self._rotate()
+        return True
 
     def _rotate(self) -> None:
         self._old, self._young = self._young, {}
         self._rotated_at = self._watermark
-
-
-def _move(state: _Caller, lane: int, ahead: int) -> None:
-    state.lane = lane
-    state.attempts = (state.attempts << ahead * _BITS) & _MASK if ahead < LANES else 0
-    state.fresh = (state.fresh << ahead * _BITS) & _MASK if ahead < LANES else 0
-    if (epochs := lane // LANES - state.epoch) > 0:
-        state.seen_before = state.seen if epochs == 1 else 0
-        state.seen = 0
-        state.epoch += epochs

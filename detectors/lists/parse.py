@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -37,7 +38,7 @@ def parse_lines(lines: Iterable[str], *, kind: ListKind, source: str, where: str
     cache: dict[tuple[str, ...], Provenance] = {}
     for line_no, row in _rows(lines):
         if row is None:
-            yield NumberListError(f"{where}:{line_no}: not a JSON object; write one object a line or use CSV")
+            yield NumberListError(f"{where}:{line_no}: neither a CSV row nor a JSON object with a text number")
             continue
         try:
             yield _entry(row, kind, source, cache)
@@ -55,15 +56,24 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str] | None]]:
         elif header is None and line.lower().startswith("number,"):
             header = [name.strip().lower() for name in next(csv.reader([line]))]
         elif header is not None:
-            yield n, dict(zip(header, next(csv.reader([line])), strict=False))
+            yield n, _csv_row(header, line)
         else:
             yield n, {"number": line}
+
+
+def _csv_row(header: list[str], line: str) -> dict[str, str] | None:
+    try:
+        return dict(zip(header, next(csv.reader([line])), strict=False))
+    except csv.Error:
+        return None
 
 
 def _object(line: str) -> dict[str, str] | None:
     try:
         found = msgspec.json.decode(line, type=dict[str, str | int | float | None])
     except msgspec.MsgspecError:
+        return None
+    if isinstance(found.get("number"), float):
         return None
     return {name: str(value) for name, value in found.items() if value is not None}
 
@@ -77,17 +87,34 @@ def _entry(row: dict[str, str], kind: ListKind, source: str, cache: dict[tuple[s
 
 
 def _number(raw: str) -> tuple[str, bool]:
-    if pattern := _PREFIX.fullmatch(raw):
+    if pattern := _PREFIX.fullmatch(unicodedata.normalize("NFKC", raw)):
         digits = pattern[1]
         if len(digits) < _SHORTEST_PREFIX + digits.startswith("+"):
             raise ValueError(f"$.number: prefix {raw!r} is shorter than {_SHORTEST_PREFIX} digits and covers too much")
-        # Domestic mobile prefixes are written without the country code; service codes (95, 106) stay national.
-        mobile = re.fullmatch(r"1[3-9]\d{1,9}", digits)
-        return ("+86" + digits if mobile else digits), True
+        return _international(digits), True
     number = canonical(raw)
     if len(number) < _SHORTEST_PREFIX:
         raise ValueError(f"$.number: {mask(raw)!r} is no number; expected E.164, a national number or a prefix 138*")
     return number, False
+
+
+def _international(digits: str) -> str:
+    """A prefix as canonical numbers begin: service codes (95, 96, 10, 11, 12) stay national, the rest gets +86."""
+    if digits.startswith("+") or re.match(r"9[56]|1[0-2]", digits):
+        return digits
+    if digits.startswith("00"):
+        return "+" + digits[2:]
+    if re.match(r"86[1-9]", digits):
+        return "+" + digits
+    if re.match(r"0[1-9]|1[3-9]|[48]00", digits):
+        return "+86" + digits.removeprefix("0")
+    raise ValueError(f"$.number: prefix {digits!r} begins no number of the plan; write it with + and country code")
+
+
+def _shown(text: str) -> str:
+    """A value in an error message, unless it may be a number or a name in the wrong column."""
+    harmless = text.isascii() and len(text) <= 20 and sum(map(str.isdigit, text)) < 5
+    return repr(text) if harmless else f"(hidden, {len(text)} characters)"
 
 
 def _provenance(row: dict[str, str], kind: ListKind, source: str) -> Provenance:
@@ -96,7 +123,7 @@ def _provenance(row: dict[str, str], kind: ListKind, source: str) -> Provenance:
             kind = ListKind[name.upper()]
         except KeyError:
             names = ", ".join(k.name.lower() for k in ListKind)
-            raise ValueError(f"$.list: {name!r} is no list; expected one of {names}") from None
+            raise ValueError(f"$.list: {_shown(name)} is no list; expected one of {names}") from None
     return Provenance(
         kind=kind,
         source=row.get("source", "").strip() or source,
@@ -115,7 +142,7 @@ def _weight(text: str) -> float | None:
     except ValueError:
         weight = -1.0
     if not 0 <= weight <= 200:
-        raise ValueError(f"$.weight: {text!r}; expected a number from 0 to 200")
+        raise ValueError(f"$.weight: {_shown(text)}; expected a number from 0 to 200")
     return weight
 
 
@@ -125,5 +152,5 @@ def _time(name: str, text: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"$.{name}: {text!r}; expected ISO 8601 such as 2026-11-24T08:00:00Z") from None
+        raise ValueError(f"$.{name}: {_shown(text)}; expected ISO 8601 such as 2026-11-24T08:00:00Z") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -22,8 +22,8 @@ MAX_TEXT = 39_015  # 255 segments of 153 septets (3GPP TS 23.040, 9.2.3.24.1): t
 EventId = Annotated[str, Meta(min_length=1, max_length=64)]
 TimeMs = Annotated[int, Meta(ge=MIN_TIME_MS, lt=MAX_TIME_MS)]
 RawNumber = Annotated[str, Meta(max_length=32)]  # "" is a withheld CLI
-E164 = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{3,14}$")]
-Plmn = Annotated[str, Meta(pattern=r"^[0-9]{5,6}$")]
+E164 = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{3,14}\Z")]
+Plmn = Annotated[str, Meta(pattern=r"^[0-9]{5,6}\Z")]
 Token = Annotated[str, Meta(max_length=64)]
 DurationMs = Annotated[int, Meta(ge=0, le=7 * 86_400_000)]
 SegmentNo = Annotated[int, Meta(ge=1, le=255)]

@@ -56,8 +56,11 @@ class Policy:
     def judge(self, evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
         """The verdict on one event. ``protected``: it touches a number that nothing may block."""
         counted = list(evidence)
-        present = {e.code for e in counted}
-        present |= {f"group:{self._symbols[e.code].group}" for e in counted if self._weigh(e) > 0}
+        net: dict[str, float] = {}
+        for e in counted:
+            net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self._weigh(e)
+        # A group that is excused on the whole is no part of a composite.
+        present = {e.code for e in counted} | {f"group:{group}" for group, weight in net.items() if weight > 0}
         counted += [Evidence(c.id, c.id, "1") for c in self._composites if present.issuperset(c.all)]
         reasons = tuple(self._reason(e, self._weigh(e)) for e in counted)
         score = self._score(reasons)

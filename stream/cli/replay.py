@@ -104,7 +104,11 @@ class Rejects:
 @click.option(
     "--lists", multiple=True, metavar="[KIND:]PATH", help="A number list; KIND is block, grey, allow or protected."
 )
-@click.option("--rejects", type=click.Path(dir_okay=False), help="Takes the lines that are no event, as they are.")
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False),
+    help="Takes the lines that are no event, as they are.  [default: OUTPUT.rejects]",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Takes the summary.")
 def replay(
     *, logs: tuple[str, ...], output: str | None, lists: tuple[str, ...], rejects: str | None, json_file: Path | None
@@ -114,6 +118,7 @@ def replay(
     LOG is JSON lines, plain, gzip or zstd; - is stdin. Bad lines are reported and do not change the exit code.
     """
     reader = LogReader(logs)
+    rejects = rejects or (f"{output}.rejects" if output and output != STDIN else None)
     _refuse_overwriting(logs, output, rejects)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     engine = Engine(load_snapshot(list_files(lists), metrics=Metrics(CollectorRegistry()), clock=SystemClock()))
@@ -128,6 +133,8 @@ def replay(
             _run(events, engine, tally, out)
         except LogError as error:
             failure = error  # a log cut short: what came before is decided, written and summed up
+    if rejects and not tally.rejected:
+        Path(rejects).unlink()  # an empty file would look like a finding
     tally.seconds, tally.late = clock.monotonic() - started, engine.late_events
     report = tally.report(engine)
     if json_file:

@@ -1,10 +1,12 @@
 """What must hold of every decision, whatever the events, lists and order of arrival."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.engine import Engine, Snapshot
-from detectors.lists import NumberIndex
+from detectors.lists import Entry, ListKind, NumberIndex
+from detectors.lists.entry import Provenance
 from detectors.lists.protected import CORE
 from detectors.model.decision import ACTIONS, Action
 from detectors.model.events import CallEvent, SmsEvent
@@ -83,6 +85,22 @@ def test_span_points_into_the_original_text(mobile, before, after):
     (decision,) = engine().decide([sms])
     span = next(r.span for r in decision.reasons if r.code == "TEXT_BANK")
     assert sms.text[slice(*span)] in ("工 商銀行", *(t for t in ("工商银行", "建设银行", "积分") if t in sms.text))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "#31#110", "*31#110", "110;phone-context=+86", "sip:110@ims.example", "sips:119", "urn:service:sos", "0110",
+        "+110", "+860110", "086110", "17951110", "110\n", "1\u200b10", "1\u201010", "\u0661\u0661\u0660",
+        "110F", "110w", "110p1",
+        "8673112381", "86 073196110", "86-10-10086", "112", "1-1-0",
+    ],
+)  # fmt: skip
+def test_no_way_to_write_a_protected_number_hides_it(raw):
+    blocked = engine([Entry("+8613800001234", Provenance(ListKind.BLOCK, "s"))])
+    call = CallEvent(id="1", time=T0, a_number="13800001234", b_number=raw)
+    other = CallEvent(id="2", time=T0, a_number="13800001234", b_number="13900005678")
+    assert [d.action for d in blocked.decide([call, other])] == ["allow", "block"]
 
 
 def test_the_same_number_in_every_spelling_is_one_subject():

@@ -38,7 +38,24 @@ def test_csv_columns_in_any_order():
 def test_json_lines():
     entries, errors = parse('{"number":"13800001234","list":"allow","weight":3}\n{"number":"x"\n')
     assert entries[0].provenance.kind is ListKind.ALLOW
-    assert errors == ["list.csv:2: not a JSON object; write one object a line or use CSV"]
+    assert errors == ["list.csv:2: neither a CSV row nor a JSON object with a text number"]
+    assert parse('{"number":13800001234.0}')[1]
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [("0731*", "+86731"), ("86138*", "+86138"), ("0086139*", "+86139"), ("１３８*", "+86138"), ("400*", "+86400"),
+     ("0041215*", "+41215"), ("951*", "951")],
+)  # fmt: skip
+def test_a_prefix_is_written_as_numbers_begin(written, prefix):
+    entries, _ = parse(written)
+    assert [entry.number for entry in entries] == [prefix]
+
+
+def test_a_row_that_is_no_csv_is_one_error():
+    entries, errors = parse('number,list\n13800001234,"' + "x" * 200_000 + "\n13800001235,grey\n")
+    assert len(entries) == 1
+    assert len(errors) == 1
 
 
 @pytest.mark.parametrize(
@@ -48,6 +65,8 @@ def test_json_lines():
         ("0,,,,,,", "$.number"),
         ("1*,,,,,,", "$.number: prefix '1*' is shorter"),
         ("13800001234,red,,,,,", "$.list: 'red' is no list; expected one of grey, block, allow, protected"),
+        ("13800001234,grey,13900005678,,,,", "$.weight: (hidden, 11 characters)"),
+        ("13800001234,王小明,,,,,", "$.list: (hidden, 3 characters)"),
         ("13800001234,grey,heavy,,,,", "$.weight: 'heavy'"),
         ("13800001234,grey,-1,,,,", "$.weight: '-1'"),
         ("13800001234,grey,,,,soon,", "$.added: 'soon'; expected ISO 8601"),

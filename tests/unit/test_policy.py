@@ -28,6 +28,7 @@ def judge(*codes, protected=False, weights=()):
         (["TEXT_BANK", "CALL_BURST"], 110, "delay"),  # score says block, the highest ceiling says delay
         (["LIST_GREY", "TEXT_BANK"], 125, "block"),  # 35 + 30 (composite) + 60; the composite's ceiling is block
         (["LIST_GREY", "TEXT_NOTICE"], 35, "label"),  # what exculpates is no sign of the group
+        (["LIST_GREY", "TEXT_BANK", "TEXT_NOTICE"], 35, "label"),  # the text is excused: 60 - 80
         (["LIST_BLOCK_CALLEE"], 45, "warn"),
         (["LIST_ALLOW", "TEXT_BANK"], 0, "allow"),
         ([], 0, "allow"),

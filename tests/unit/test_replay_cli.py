@@ -67,6 +67,15 @@ def test_bad_lines_are_told_kept_and_do_not_stop_it(log, tmp_path):
     assert json.loads((tmp_path / "json").read_bytes())["rejected_by_code"] == {"invalid_field": 1, "malformed": 1}
 
 
+def test_bad_lines_are_kept_beside_the_output_if_nobody_says_where(log, tmp_path):
+    log.write_bytes(GOOD + BAD + b"\n")
+    assert run("replay", log, "-o", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out.rejects").read_bytes() == BAD + b"\n"
+    log.write_bytes(GOOD)
+    assert run("replay", log, "-o", tmp_path / "out").exit_code == 0
+    assert not (tmp_path / "out.rejects").exists()
+
+
 def test_many_bad_lines_do_not_flood_the_terminal(log):
     log.write_bytes(b"x\n" * 1000)
     result = run("replay", log)
