@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from detectors.lists.entry import ListKind
 from detectors.lists.index import NumberIndex
@@ -39,6 +40,7 @@ _SCHEME = re.compile(r"(?:tel|sips?):")
 _SUPPRESSED_CLI = re.compile(r"[*#]3[01]#")  # 3GPP TS 22.030
 
 
+@lru_cache(maxsize=1 << 14)
 def dials_core(raw: str) -> bool:
     """Whether a number as dialled reaches a core number: read generously, for a wrong yes harms nobody."""
     text = _SCHEME.sub("", unicodedata.normalize("NFKC", raw).strip().lower())
