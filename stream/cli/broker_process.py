@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,7 +42,7 @@ class Status(msgspec.Struct, frozen=True):
     log: str
 
 
-class BrokerProcess:
+class BrokerProcess(ABC):
     """A broker process with a state file. Subclasses say how to prepare and start it."""
 
     name: str
@@ -93,8 +94,9 @@ class BrokerProcess:
             return None
         return known if self._alive(known.pid) else None
 
+    @abstractmethod
     def _launch(self, timeout: float) -> Status:
-        raise NotImplementedError
+        """Start the process."""
 
     def _start(self, command: list[str], stdout: int | None = None) -> subprocess.Popen[bytes]:
         """The process in its own session: Ctrl-C in our terminal does not reach it."""
