@@ -13,10 +13,19 @@ from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.normalise.phone import canonical
+from detectors.normalise.text import normalise
 
 
 class Batch:
-    """Events with their canonical numbers, and the evidence that detectors leave about each."""
+    """Events with their canonical numbers, and the evidence that detectors leave about each.
+
+    Attributes:
+        events: in the order in which they are to be seen.
+        a, b: canonical A- and B-number of each event, ``""`` where there is none.
+        calls: ``(index, event)`` of the call events.
+        sms: ``(index, event, normalised text)`` of the SMS events.
+        hits: index -> evidence so far; a later detector sees what earlier ones left.
+    """
 
     __slots__ = ("a", "b", "calls", "events", "hits", "sms")
 
@@ -27,7 +36,9 @@ class Batch:
             "" if isinstance(e, CardEvent) else canonical(e.b_e164 or e.b_number) for e in events
         ]
         self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, CallEvent)]
-        self.sms: list[tuple[int, SmsEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, SmsEvent)]
+        self.sms: list[tuple[int, SmsEvent, str]] = [
+            (i, e, normalise(e.text)) for i, e in enumerate(events) if isinstance(e, SmsEvent)
+        ]
         self.hits: dict[int, list[Evidence]] = {}
 
     def add(self, index: int, evidence: Evidence) -> None:

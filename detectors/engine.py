@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detectors.behaviour import CallerWindows
 from detectors.contract import Batch
 from detectors.keywords import Automaton
 from detectors.lists import NumberIndex
@@ -13,7 +12,7 @@ from detectors.lists.protected import Protected
 from detectors.model.decision import Action, Decision, Evidence
 from detectors.model.events import KIND_OF, Event
 from detectors.policy import Policy
-from detectors.registry import build_detectors
+from detectors.registry import Memory, build_detectors
 from detectors.rulepack import RulePack
 
 _ALLOW = Action.ALLOW.wire
@@ -35,7 +34,7 @@ class Snapshot:
         Raises:
             RuleError: a rule fails its own proof or has no weight.
         """
-        return cls(rules, lists, Automaton(rules.text), Policy(rules))
+        return cls(rules, lists, Automaton(rules.text, rules.places), Policy(rules))
 
     @property
     def lists_version(self) -> str:
@@ -64,24 +63,24 @@ class Engine:
     """
 
     def __init__(self, snapshot: Snapshot, *, max_callers: int = 1_000_000) -> None:
-        self._windows = CallerWindows(snapshot.rules.window_seconds * 1000, max_callers)
+        self._memory = Memory.empty(snapshot.rules, max_callers=max_callers)
         self.swap(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
         """Decide by ``snapshot`` from the next batch on; what was counted about callers stays."""
         self.snapshot = snapshot
         self._protected = Protected(snapshot.lists)
-        self._detectors = build_detectors(snapshot.rules, snapshot.lists, snapshot.automaton, self._windows)
+        self._detectors = build_detectors(snapshot.rules, snapshot.lists, snapshot.automaton, self._memory)
 
     @property
     def active_callers(self) -> int:
         """Callers held in windows."""
-        return len(self._windows)
+        return len(self._memory.windows)
 
     @property
     def late_events(self) -> int:
         """Call attempts whose time is out of their caller's window, or absurd: decided, but not counted in it."""
-        return self._windows.late + self._windows.far
+        return self._memory.windows.late + self._memory.windows.far
 
     def decide(self, events: Sequence[Event]) -> list[Decision]:
         """One decision per event, in the same order."""

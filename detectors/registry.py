@@ -1,6 +1,8 @@
-"""The one explicit list of detectors, in the order in which they look."""
+"""The one explicit list of detectors, in the order in which they look, and what they remember between events."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from detectors.behaviour import CallBehaviour, CallerWindows
 from detectors.contract import Detector
@@ -9,12 +11,22 @@ from detectors.lists import NumberIndex, NumberLists
 from detectors.rulepack import RulePack
 
 
-def build_detectors(
-    rules: RulePack, lists: NumberIndex, automaton: Automaton, windows: CallerWindows
-) -> tuple[Detector, ...]:
-    """Every detector there is. A new one is added here and nowhere else."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is counted from event to event, in bounded memory. It outlives a change of rules or lists."""
+
+    windows: CallerWindows
+
+    @classmethod
+    def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
+        """Nothing seen yet."""
+        return cls(CallerWindows(rules.window_seconds * 1000, max_callers))
+
+
+def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory) -> tuple[Detector, ...]:
+    """Every detector there is. A new one is added here and nowhere else. Later ones see what earlier ones found."""
     return (
         NumberLists(lists),
         Keywords(automaton),
-        CallBehaviour(rules.behaviour, windows),
+        CallBehaviour(rules.behaviour, memory.windows),
     )

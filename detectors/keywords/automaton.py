@@ -7,7 +7,7 @@ never begins or ends within a character.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ahocorasick
 
@@ -25,24 +25,25 @@ class Automaton:
         RuleError: a term is too short once normalised, or a rule fails its own proof.
     """
 
-    def __init__(self, rules: Sequence[TextRule]) -> None:
+    def __init__(self, rules: Sequence[TextRule], places: Mapping[str, str] | None = None) -> None:
         self.rules = tuple(rules)
+        self._places = places or {}
         self._full = [(1 << len(rule.all)) - 1 for rule in rules]
         terms: dict[str, list[tuple[int, int]]] = {}
         for r, rule in enumerate(rules):
             for g, group in enumerate(rule.all):
                 for term in group:
-                    terms.setdefault(_key(rule, term), []).append((r, 1 << g))
+                    terms.setdefault(self._key(rule, term), []).append((r, 1 << g))
         self._trie = ahocorasick.Automaton()
         for key, users in terms.items():
             self._trie.add_word(key, (len(key), tuple(users)))
         self._trie.make_automaton()
         self.size = len(terms)
-        _prove(self)
+        self._prove()
 
-    def match(self, text: str) -> list[tuple[TextRule, tuple[int, int]]]:
+    def match(self, text: str, normalised: str) -> list[tuple[TextRule, tuple[int, int]]]:
         """The rules that ``text`` satisfies, in rule order, each with the span of its first term in the original."""
-        haystack = as_bytes(normalise(text))
+        haystack = as_bytes(normalised)
         if not self.size or not haystack:
             return []
         masks: dict[int, int] = {}
@@ -59,23 +60,27 @@ class Automaton:
         offsets = OffsetMap(text)
         return [(self.rules[r], offsets.span(*first[r])) for r in fired]
 
+    def _key(self, rule: TextRule, term: str) -> str:
+        normalised = normalise(term)
+        if len(normalised) < _SHORTEST_TERM:
+            raise RuleError(
+                f"{self._place(rule)}.all: term {term!r} is {len(normalised)} characters once normalised; "
+                f"expected at least {_SHORTEST_TERM}"
+            )
+        return as_bytes(normalised)
 
-def _key(rule: TextRule, term: str) -> str:
-    normalised = normalise(term)
-    if len(normalised) < _SHORTEST_TERM:
-        raise RuleError(
-            f"text.toml: $.rule[{rule.id}].all: term {term!r} is {len(normalised)} characters once normalised; "
-            f"expected at least {_SHORTEST_TERM}"
-        )
-    return as_bytes(normalised)
+    def _prove(self) -> None:
+        """Every rule matches its positives and none of its near misses, through the automaton itself."""
+        for rule in self.rules:
+            for text in rule.positives:
+                if rule not in self._fired(text):
+                    raise RuleError(f"{self._place(rule)}.positives: not matched: {text!r}")
+            for text in rule.near_misses:
+                if rule in self._fired(text):
+                    raise RuleError(f"{self._place(rule)}.near_misses: matched: {text!r}")
 
+    def _fired(self, text: str) -> list[TextRule]:
+        return [rule for rule, _ in self.match(text, normalise(text))]
 
-def _prove(automaton: Automaton) -> None:
-    """Every rule matches its positives and none of its near misses, through the automaton itself."""
-    for rule in automaton.rules:
-        for text in rule.positives:
-            if rule not in (hit for hit, _ in automaton.match(text)):
-                raise RuleError(f"text.toml: $.rule[{rule.id}].positives: not matched: {text!r}")
-        for text in rule.near_misses:
-            if rule in (hit for hit, _ in automaton.match(text)):
-                raise RuleError(f"text.toml: $.rule[{rule.id}].near_misses: matched: {text!r}")
+    def _place(self, rule: TextRule) -> str:
+        return f"{self._places.get(rule.id, 'text')}: $.rule[{rule.id}]"

@@ -15,6 +15,6 @@ class Keywords:
 
     def inspect(self, batch: Batch) -> None:
         match = self._automaton.match
-        for i, sms in batch.sms:
-            for rule, span in match(sms.text):
+        for i, sms, normalised in batch.sms:
+            for rule, span in match(sms.text, normalised):
                 batch.add(i, Evidence(rule.id, rule.id, str(rule.version), span, detail=rule.fraud_class))

@@ -5,7 +5,8 @@
 3. score = for each group, the sum of its symbols' weights, at least 0 and at most the group's cap, summed over
    groups (composites are symbols that fire when all their parts did). The floor keeps what exculpates one family from
    excusing another: a block-listed sender cannot free itself by writing "beware of fraud";
-4. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
+4. a built-in symbol without a weight in the policy is switched off;
+5. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
    the symbols that spoke against the event: a window or a model alone never blocks.
 """
 
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from detectors.model.decision import ACTIONS, Action, Evidence, Reason
 from detectors.model.errors import RuleError
-from detectors.policy.explain import words
+from detectors.policy.catalogue import BUILT_IN, words
 from detectors.rulepack import Composite, RulePack, SymbolPolicy
 
 _ALLOWED = "LIST_ALLOW"
@@ -48,14 +49,14 @@ class Policy:
         self._ladder = sorted(((ACTIONS[step], score) for step, score in policy.ladder.items()), reverse=True)
         self.appeal = policy.appeal
         self._specs = self._symbols | {c.id: c for c in self._composites}
-        for code in self._words.keys() - self._symbols.keys() - {_PROTECTED} - {c.id for c in self._composites}:
+        for code in self._words.keys() - self._symbols.keys() - BUILT_IN.keys() - {c.id for c in self._composites}:
             raise RuleError(f"policy.toml: $.symbols.{code}: missing; every rule needs a weight")
         for code in self._symbols.keys() - self._words.keys():
             raise RuleError(f"policy.toml: $.symbols.{code}: no rule or detector has this id")
 
     def judge(self, evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
         """The verdict on one event. ``protected``: it touches a number that nothing may block."""
-        counted = list(evidence)
+        counted = [e for e in evidence if e.code in self._symbols]
         net: dict[str, float] = {}
         for e in counted:
             net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self._weigh(e)

@@ -9,6 +9,7 @@ version = 3
 class = "phishing"
 zh = "冒充银行催兑积分"
 en = "Poses as a bank urging redemption of points"
+source = "written for this test"
 all = [["工商银行", "建设银行"], ["积分"]]
 positives = ["【工商银行】您的積 分即将过期", "建设银行积分"]
 near_misses = ["工商银行提醒您注意账户安全", "积分商城"]
@@ -19,6 +20,7 @@ version = 1
 class = "notice"
 zh = "反诈宣传"
 en = "Anti-fraud notice"
+source = "written for this test"
 all = [["反诈中心"]]
 positives = ["国家反诈中心提醒", "反诈中心"]
 near_misses = ["中心", "反诈"]
@@ -63,8 +65,6 @@ LIST_GREY = {weight = 35, group = "list", ceiling = "challenge"}
 LIST_BLOCK_CALLEE = {weight = 45, group = "list", ceiling = "warn"}
 CALL_BURST = {weight = 50, group = "behaviour", ceiling = "challenge"}
 CALL_FANOUT = {weight = 50, group = "behaviour", ceiling = "challenge"}
-TEXT_BANK = {weight = 60, group = "text", ceiling = "delay"}
-TEXT_NOTICE = {weight = -80, group = "text", ceiling = "label"}
 [[composite]]
 id = "COMP_GREY_TEXT"
 all = ["LIST_GREY", "group:text"]
@@ -75,7 +75,16 @@ zh = "可疑号码发送诈骗话术"
 en = "A grey-listed number with a fraud text"
 """
 
+WEIGHTS = """
+[symbols]
+TEXT_BANK = {weight = 60, group = "text", ceiling = "delay"}
+TEXT_NOTICE = {weight = -80, group = "text", ceiling = "label"}
+"""
 
-def files(text: str = TEXT, behaviour: str = BEHAVIOUR, policy: str = POLICY) -> dict[str, bytes]:
+
+def files(
+    text: str = TEXT, behaviour: str = BEHAVIOUR, policy: str = POLICY, weights: str = WEIGHTS
+) -> dict[str, bytes]:
     """The pack as ``load_rules`` takes it."""
-    return {"text.toml": text.encode(), "behaviour.toml": behaviour.encode(), "policy.toml": policy.encode()}
+    named = {"text/small.toml": text, "behaviour.toml": behaviour, "policy.toml": policy, "weights.toml": weights}
+    return {name: content.encode() for name, content in named.items()}

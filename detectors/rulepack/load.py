@@ -1,0 +1,137 @@
+"""TOML files to a validated rule pack. What is wrong is told with ``file:line`` and ``$.path``.
+
+text/*.toml       what to look for in messages, one file a fraud class
+behaviour.toml    thresholds per window of event time
+policy.toml       groups and caps, ladder, composites, weights of the built-in symbols
+weights.toml      weights of the text rules
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from detectors.model.decision import ACTIONS, Action
+from detectors.model.errors import RuleError
+from detectors.rulepack import place
+from detectors.rulepack.schema import (
+    BehaviourRule,
+    Composite,
+    Data,
+    PolicyData,
+    RulePack,
+    SymbolPolicy,
+    TextRule,
+)
+
+TEXT = "text/"
+REQUIRED = ("behaviour.toml", "policy.toml", "weights.toml")
+
+
+class _TextFile(Data, frozen=True):
+    rule: tuple[TextRule, ...]
+
+
+class _BehaviourFile(Data, frozen=True):
+    window_seconds: Annotated[int, Meta(ge=10, le=86_400)]
+    rule: tuple[BehaviourRule, ...]
+
+
+class _WeightsFile(Data, frozen=True):
+    symbols: dict[str, SymbolPolicy]
+
+
+T = TypeVar("T")
+
+
+def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
+    """The rule pack in ``files`` (name -> TOML); without an argument, the one shipped with the package.
+
+    Raises:
+        RuleError: with ``file:line`` and ``$.path`` of the first mistake.
+    """
+    files = dict(_shipped(resources.files("detectors.rules"))) if files is None else files
+    text_files = sorted(name for name in files if name.startswith(TEXT))
+    if missing := [name for name in REQUIRED if name not in files] or [TEXT + "*.toml"] * (not text_files):
+        raise RuleError(f"{missing[0]}: missing; a rule pack has {TEXT}*.toml, {', '.join(REQUIRED)}")
+    text = [rule for name in text_files for rule in _read(files, name, _TextFile).rule]
+    behaviour = _read(files, "behaviour.toml", _BehaviourFile)
+    policy = _read(files, "policy.toml", PolicyData)
+    weights = _read(files, "weights.toml", _WeightsFile).symbols
+    if twice := policy.symbols.keys() & weights.keys():
+        raise RuleError(f"weights.toml: $.symbols.{min(twice)}: has a weight in policy.toml too; keep one")
+    policy = msgspec.structs.replace(policy, symbols=policy.symbols | weights)
+    pack = RulePack(
+        text=tuple(text),
+        behaviour=behaviour.rule,
+        window_seconds=behaviour.window_seconds,
+        policy=policy,
+        version=f"{policy.version}-{_digest(files)}",
+        places={i: at for name in files for i, at in place.ids(name, _utf8(files, name)).items()},
+    )
+    _check_ids(pack)
+    _check_policy(policy)
+    return pack
+
+
+def _shipped(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _shipped(item, f"{prefix}{item.name}/")
+        elif item.name.endswith(".toml"):
+            yield prefix + item.name, item.read_bytes()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(b"%s\0%d\0%s" % (name.encode(), len(files[name]), files[name]))
+    return digest.hexdigest()[:12]
+
+
+def _utf8(files: Mapping[str, bytes], name: str) -> str:
+    return files[name].decode("utf-8", "replace")
+
+
+def _read(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
+    try:
+        return msgspec.toml.decode(files[name], type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise RuleError(f"{place.of_error(name, _utf8(files, name), str(error))}: {error}") from None
+
+
+def _check_ids(pack: RulePack) -> None:
+    seen: set[str] = set()
+    rules: tuple[TextRule | BehaviourRule | Composite, ...] = (*pack.text, *pack.behaviour, *pack.policy.composite)
+    for rule in rules:
+        if rule.id in seen:
+            raise RuleError(
+                f"{pack.places[rule.id]}: $.rule[{rule.id}].id: used twice; every rule has an id of its own"
+            )
+        seen.add(rule.id)
+
+
+def _check_policy(policy: PolicyData) -> None:
+    steps = [action.wire for action in Action if action is not Action.ALLOW]
+    if sorted(policy.ladder) != sorted(steps):
+        raise RuleError(f"policy.toml: $.ladder: expected exactly the steps {', '.join(steps)}")
+    scores = [policy.ladder[step] for step in steps]
+    if scores != sorted(scores) or scores[0] <= 0:
+        raise RuleError("policy.toml: $.ladder: scores must rise from label to block and be above 0")
+    weighed: dict[str, SymbolPolicy | Composite] = {**policy.symbols, **{c.id: c for c in policy.composite}}
+    for name, symbol in weighed.items():
+        if symbol.group not in policy.groups:
+            raise RuleError(f"policy.toml: $.symbols.{name}.group: {symbol.group!r} has no cap under [groups]")
+        if symbol.ceiling not in ACTIONS:
+            raise RuleError(f"policy.toml: $.symbols.{name}.ceiling: {symbol.ceiling!r} is no step of the ladder")
+    for composite in policy.composite:
+        for part in composite.all:
+            known = policy.groups if part.startswith("group:") else policy.symbols
+            if part.removeprefix("group:") not in known:
+                raise RuleError(f"policy.toml: $.composite[{composite.id}].all: {part!r} is neither symbol nor group")
