@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.rulepack import BehaviourRule, Composite, RulePack, TextRule
+from detectors.rulepack import RulePack
 
 BUILT_IN: Final = {
     "PROTECTED": ("紧急或公共服务号码,永不拦截", "Emergency or public service number: never intercepted"),
@@ -21,5 +21,4 @@ BUILT_IN: Final = {
 
 def words(rules: RulePack) -> dict[str, tuple[str, str]]:
     """Symbol -> (Chinese, English) for every symbol that can appear in a decision."""
-    named: tuple[TextRule | BehaviourRule | Composite, ...] = (*rules.text, *rules.behaviour, *rules.policy.composite)
-    return BUILT_IN | {rule.id: (rule.zh, rule.en) for rule in named}
+    return BUILT_IN | {rule.id: (rule.zh, rule.en) for rule in rules.rules}

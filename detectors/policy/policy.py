@@ -5,14 +5,15 @@
 3. score = for each group, the sum of its symbols' weights, at least 0 and at most the group's cap, summed over
    groups (composites are symbols that fire when all their parts did). The floor keeps what exculpates one family from
    excusing another: a block-listed sender cannot free itself by writing "beware of fraud";
-4. a built-in symbol without a weight in the policy is switched off;
-5. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
+4. action = the highest step of the ladder that the score reaches, but no higher than the highest ceiling among
    the symbols that spoke against the event: a window or a model alone never blocks.
+
+A built-in symbol that the policy gives no weight is switched off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from detectors.model.decision import ACTIONS, Action, Evidence, Reason
@@ -20,8 +21,8 @@ from detectors.model.errors import RuleError
 from detectors.policy.catalogue import BUILT_IN, words
 from detectors.rulepack import Composite, RulePack, SymbolPolicy
 
-_ALLOWED = "LIST_ALLOW"
-_PROTECTED = "PROTECTED"
+ALLOWED = "LIST_ALLOW"
+PROTECTED = "PROTECTED"
 
 
 class Verdict(NamedTuple):
@@ -32,27 +33,36 @@ class Verdict(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
+class GroupSum(NamedTuple):
+    """How one group of symbols entered the score: ``counted`` is ``total``, at least 0 and at most ``cap``."""
+
+    group: str
+    total: float
+    cap: float
+    counted: float
+
+
 class Policy:
     """Immutable; compiled from a rule pack.
 
     Raises:
-        RuleError: a rule has no weight in policy.toml, or a symbol there belongs to no rule.
+        RuleError: a rule has no weight, or a weight belongs to no rule.
     """
 
     def __init__(self, rules: RulePack) -> None:
         policy = rules.policy
         self._words = words(rules)
         self._symbols: dict[str, SymbolPolicy | Composite] = {**policy.symbols}
-        self._symbols[_ALLOWED] = self._symbols.get(_ALLOWED) or SymbolPolicy(0.0, "list", "allow")
+        self._symbols[ALLOWED] = self._symbols.get(ALLOWED) or SymbolPolicy(0.0, "list", "allow")
         self._composites = policy.composite
         self._caps = {name: group.cap for name, group in policy.groups.items()}
         self._ladder = sorted(((ACTIONS[step], score) for step, score in policy.ladder.items()), reverse=True)
         self.appeal = policy.appeal
         self._specs = self._symbols | {c.id: c for c in self._composites}
         for code in self._words.keys() - self._symbols.keys() - BUILT_IN.keys() - {c.id for c in self._composites}:
-            raise RuleError(f"policy.toml: $.symbols.{code}: missing; every rule needs a weight")
+            raise RuleError(f"{rules.places.get(code, code)}: $.symbols.{code}: missing; every rule needs a weight")
         for code in self._symbols.keys() - self._words.keys():
-            raise RuleError(f"policy.toml: $.symbols.{code}: no rule or detector has this id")
+            raise RuleError(f"policy.toml, weights.toml: $.symbols.{code}: no rule or detector has this id")
 
     def judge(self, evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
         """The verdict on one event. ``protected``: it touches a number that nothing may block."""
@@ -62,15 +72,39 @@ class Policy:
             net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self._weigh(e)
         # A group that is excused on the whole is no part of a composite.
         present = {e.code for e in counted} | {f"group:{group}" for group, weight in net.items() if weight > 0}
-        counted += [Evidence(c.id, c.id, "1") for c in self._composites if present.issuperset(c.all)]
+        counted += [Evidence(c.id, c.id, str(c.version)) for c in self._composites if present.issuperset(c.all)]
         reasons = tuple(self._reason(e, self._weigh(e)) for e in counted)
-        score = self._score(reasons)
         if protected:
             # What nearly fired stays visible; it just cannot act.
-            return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(_PROTECTED, _PROTECTED, "1"), 0.0), *reasons))
-        if _ALLOWED in present:
+            return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(PROTECTED, PROTECTED, "1"), 0.0), *reasons))
+        if ALLOWED in present:
             return Verdict(Action.ALLOW, 0.0, reasons)
-        return Verdict(self._step(score, reasons), score, reasons)
+        score = round(sum(share.counted for share in self.shares(reasons)), 3)
+        return Verdict(min(self.reached(score), self.ceiling(reasons)), score, reasons)
+
+    def shares(self, reasons: Iterable[Reason]) -> list[GroupSum]:
+        """How each group of symbols enters the score, in order of appearance."""
+        sums: dict[str, float] = {}
+        for reason in reasons:
+            if spec := self._specs.get(reason.code):
+                sums[spec.group] = sums.get(spec.group, 0.0) + reason.weight
+        return [
+            GroupSum(group, total, self._caps[group], min(max(total, 0.0), self._caps[group]))
+            for group, total in sums.items()
+        ]
+
+    def reached(self, score: float) -> Action:
+        """The highest step whose lowest score is reached."""
+        return next((action for action, needed in self._ladder if score >= needed), Action.ALLOW)
+
+    def needed(self, action: Action) -> float:
+        """The lowest score of a step."""
+        return next((score for step, score in self._ladder if step is action), 0.0)
+
+    def ceiling(self, reasons: Iterable[Reason]) -> Action:
+        """The highest step that these signs may lead to, however high the score."""
+        against = (ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0)
+        return max(against, default=Action.ALLOW)
 
     def _weigh(self, evidence: Evidence) -> float:
         return self._specs[evidence.code].weight if evidence.weight is None else evidence.weight
@@ -78,15 +112,3 @@ class Policy:
     def _reason(self, e: Evidence, weight: float) -> Reason:
         zh, en = self._words[e.code]
         return Reason(e.code, e.rule, e.version, weight, zh, en, e.span, e.detail)
-
-    def _score(self, reasons: Sequence[Reason]) -> float:
-        sums: dict[str, float] = {}
-        for reason in reasons:
-            group = self._specs[reason.code].group
-            sums[group] = sums.get(group, 0.0) + reason.weight
-        return round(sum(min(max(total, 0.0), self._caps[group]) for group, total in sums.items()), 3)
-
-    def _step(self, score: float, reasons: Sequence[Reason]) -> Action:
-        against = [ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0]
-        reached = next((action for action, needed in self._ladder if score >= needed), Action.ALLOW)
-        return min(reached, max(against, default=Action.ALLOW))

@@ -108,8 +108,7 @@ def _read(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
 
 def _check_ids(pack: RulePack) -> None:
     seen: set[str] = set()
-    rules: tuple[TextRule | BehaviourRule | Composite, ...] = (*pack.text, *pack.behaviour, *pack.policy.composite)
-    for rule in rules:
+    for rule in pack.rules:
         if rule.id in seen:
             raise RuleError(
                 f"{pack.places[rule.id]}: $.rule[{rule.id}].id: used twice; every rule has an id of its own"

@@ -65,6 +65,7 @@ class Composite(Data, frozen=True):
     """A sign of its own when all the named symbols (or ``group:NAME``) fired together."""
 
     id: Symbol
+    version: Version
     all: Annotated[tuple[str, ...], Meta(min_length=2)]
     weight: Weight
     group: str
@@ -84,6 +85,9 @@ class PolicyData(Data, frozen=True):
     appeal: str = "申诉 / appeal: 12381, 10086, 10010, 10000"
 
 
+Rule = TextRule | BehaviourRule | Composite
+
+
 class RulePack(Struct, frozen=True):
     """All rule data of one version."""
 
@@ -93,3 +97,8 @@ class RulePack(Struct, frozen=True):
     policy: PolicyData
     version: str
     places: dict[str, str]  #: rule id -> ``file:line``, for messages
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Everything that has an id and a version."""
+        return (*self.text, *self.behaviour, *self.policy.composite)

@@ -67,6 +67,7 @@ CALL_BURST = {weight = 50, group = "behaviour", ceiling = "challenge"}
 CALL_FANOUT = {weight = 50, group = "behaviour", ceiling = "challenge"}
 [[composite]]
 id = "COMP_GREY_TEXT"
+version = 1
 all = ["LIST_GREY", "group:text"]
 weight = 30
 group = "list"
