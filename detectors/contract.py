@@ -6,8 +6,10 @@ once. It must not raise on any decodable event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
@@ -51,3 +53,20 @@ class Detector(Protocol):
 
     def inspect(self, batch: Batch) -> None:
         """Look at every event of ``batch`` and ``batch.add`` what was seen."""
+
+
+class NearMiss(Struct, frozen=True):
+    """What nearly fired: ``lacks`` says by how little, without a number or message text in clear."""
+
+    code: str
+    rule: str
+    version: str
+    lacks: str
+
+
+@runtime_checkable
+class ShowsNearMisses(Protocol):
+    """A detector that can say what nearly fired. Asked only to explain, never on the hot path."""
+
+    def near(self, batch: Batch) -> Iterable[NearMiss]:
+        """What nearly fired for the one event of ``batch``, after ``inspect``."""

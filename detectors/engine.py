@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from detectors.contract import Batch
+from detectors.contract import Batch, NearMiss, ShowsNearMisses
 from detectors.keywords import Automaton
 from detectors.lists import NumberIndex
 from detectors.lists.protected import Protected
@@ -57,6 +58,15 @@ class Snapshot:
         return len(self.rules.text) + len(self.rules.behaviour)
 
 
+class Examination(NamedTuple):
+    """A decision with all that led to it, for explanations."""
+
+    decision: Decision
+    evidence: tuple[Evidence, ...]
+    protected: bool
+    near: tuple[NearMiss, ...]
+
+
 class Engine:
     """Decides batches of events. Deterministic: only the events, their order and the snapshots matter,
     not the sizes of the batches. One engine serves one thread.
@@ -84,9 +94,22 @@ class Engine:
 
     def decide(self, events: Sequence[Event]) -> list[Decision]:
         """One decision per event, in the same order."""
+        return self._conclude(self._look(events))
+
+    def examine(self, event: Event) -> Examination:
+        """Decide one event, like ``decide``, and keep what led to it."""
+        batch = self._look([event])
+        near = [n for d in self._detectors if isinstance(d, ShowsNearMisses) for n in d.near(batch)]
+        (decision,) = self._conclude(batch)
+        return Examination(decision, tuple(batch.hits.get(0, ())), self._protected.touches(event), tuple(near))
+
+    def _look(self, events: Sequence[Event]) -> Batch:
         batch = Batch(events)
         for detector in self._detectors:
             detector.inspect(batch)
+        return batch
+
+    def _conclude(self, batch: Batch) -> list[Decision]:
         lists, rules = self.snapshot.lists.version, self.snapshot.rules.version
         kind_of, hits = KIND_OF, batch.hits
         return [
@@ -102,7 +125,7 @@ class Engine:
                 lists=lists,
                 rules=rules,
             )
-            for i, (event, subject) in enumerate(zip(events, batch.a, strict=True))
+            for i, (event, subject) in enumerate(zip(batch.events, batch.a, strict=True))
         ]
 
     def _judge(self, event: Event, subject: str, evidence: list[Evidence]) -> Decision:

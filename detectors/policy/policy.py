@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from detectors.model.decision import ACTIONS, Action, Evidence, Reason
 from detectors.model.errors import RuleError
 from detectors.policy.catalogue import BUILT_IN, words
@@ -33,7 +35,7 @@ class Verdict(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-class GroupSum(NamedTuple):
+class GroupSum(Struct, frozen=True):
     """How one group of symbols entered the score: ``counted`` is ``total``, at least 0 and at most ``cap``."""
 
     group: str
@@ -69,11 +71,11 @@ class Policy:
         counted = [e for e in evidence if e.code in self._symbols]
         net: dict[str, float] = {}
         for e in counted:
-            net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self._weigh(e)
+            net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self.weigh(e)
         # A group that is excused on the whole is no part of a composite.
         present = {e.code for e in counted} | {f"group:{group}" for group, weight in net.items() if weight > 0}
         counted += [Evidence(c.id, c.id, str(c.version)) for c in self._composites if present.issuperset(c.all)]
-        reasons = tuple(self._reason(e, self._weigh(e)) for e in counted)
+        reasons = tuple(self._reason(e, self.weigh(e)) for e in counted)
         if protected:
             # What nearly fired stays visible; it just cannot act.
             return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(PROTECTED, PROTECTED, "1"), 0.0), *reasons))
@@ -106,7 +108,10 @@ class Policy:
         against = (ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0)
         return max(against, default=Action.ALLOW)
 
-    def _weigh(self, evidence: Evidence) -> float:
+    def weigh(self, evidence: Evidence) -> float:
+        """The weight of a sign: its own (a list entry may carry one), or the policy's."""
+        if evidence.code not in self._specs:
+            return 0.0
         return self._specs[evidence.code].weight if evidence.weight is None else evidence.weight
 
     def _reason(self, e: Evidence, weight: float) -> Reason:
