@@ -32,3 +32,18 @@ def list_lines(count: int, *, seed: int = 2) -> list[str]:
     """``count`` block-list numbers, none of which the workload uses."""
     rng = random.Random(seed)
     return [f"15{rng.randrange(10**9):09}" for _ in range(count)]
+
+
+_PARTS = (
+    "您好", "今天下午三点", "在二楼会议室开会", "请准时参加", "收到请回复", "妈,我晚上加班", "不回来吃饭了",
+    "你们先吃", "路上堵车", "晚到二十分钟", "周末有空吗?", "一起去爬岳麓山吧", "天气预报说是晴天", "记得带伞",
+    "包裹放在门卫那里", "钥匙在鞋柜上", "孩子明天考试", "老师说要带2B铅笔", "电影是19:40的", "我在地铁口等你",
+    "生日快乐", "祝您身体健康", "资料已经发到邮箱", "麻烦帮我看一下", "OK", "好的,谢谢", "到家了吗",
+    "航班CA1352准点",
+)  # fmt: skip
+
+
+def phrases(count: int, *, seed: int = 4) -> list[str]:
+    """``count`` different benign messages of 43 characters on average: what most SMS are like."""
+    rng = random.Random(seed)
+    return ["，".join(rng.choices(_PARTS, k=rng.randint(3, 9))) for _ in range(count)]
