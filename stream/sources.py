@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from detectors.engine import Snapshot
-from detectors.lists import NumberIndex, parse_lines
-from detectors.lists.entry import Entry
 from detectors.model.errors import NumberListError
 from detectors.rulepack import load_rules
 from stream.clock import Clock
-from stream.logs import lines_of
 from stream.metrics import Metrics
+from stream.number_files import load_index
 from stream.settings import ListFile
 
 log = logging.getLogger(__name__)
 
-FORMATS: Final = (".csv", ".jsonl", ".txt")
-PACKED: Final = (".gz", ".zst")
 LOGGED_ERRORS: Final = 10  # per file; all are counted
-
-
-class SourceError(NumberListError):
-    """A list file cannot be read at all. The worker does not start without a list that it was told to use."""
 
 
 def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock) -> Snapshot:
     """Read, parse and compile everything; seconds for millions of numbers, so keep it off the event loop.
 
     Raises:
-        SourceError, LogError: a file cannot be read, or not to its end.
+        SourceError: a list file cannot be read to its end, or has no usable line.
         RuleError: the rules cannot be used.
     """
     started = clock.monotonic()
-    rules, index = load_rules(), NumberIndex(_entries(lists, metrics))
+    rules, errors = load_rules(), Counter[Path]()
+
+    def told(path: Path, error: NumberListError) -> None:
+        errors[path] += 1
+        metrics.list_errors.inc()
+        if errors[path] <= LOGGED_ERRORS:
+            log.warning("%s", error)
+
+    index = load_index(lists, told)
+    for path, count in errors.items():
+        log.warning("%s: %d lines could not be used", path, count)
     compiling = clock.monotonic()
     snapshot = Snapshot.build(rules, index)
     metrics.automaton_seconds.set(clock.monotonic() - compiling)
@@ -61,32 +64,3 @@ def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) 
         snapshot.rule_count,
         seconds,
     )
-
-
-def _entries(lists: Sequence[ListFile], metrics: Metrics) -> Iterator[Entry]:
-    for file in lists:
-        errors = 0
-        lines = (line.decode("utf-8", "replace") for line in open_lines(file.path))
-        for found in parse_lines(lines, kind=file.kind, source=file.path.name, where=str(file.path)):
-            if isinstance(found, Entry):
-                yield found
-                continue
-            errors += 1
-            if errors <= LOGGED_ERRORS:
-                log.warning("%s", found)
-        if errors:
-            metrics.list_errors.inc(errors)
-            log.warning("%s: %d lines could not be used", file.path, errors)
-
-
-def open_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a list file, unpacked. Half a list is no list: a file that is cut short is refused whole.
-
-    Raises:
-        SourceError: a name that does not say what it is.
-        LogError: no such file, damaged, or cut short.
-    """
-    plain = path.with_suffix("") if path.suffix in PACKED else path
-    if plain.suffix not in FORMATS:
-        raise SourceError(f"{path}: expected {', '.join(FORMATS)}, each also with {' or '.join(PACKED)} after it")
-    return lines_of(path)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from detectors.contract import Batch
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from detectors.contract import Batch, NearMiss
 from detectors.lists.entry import ListKind, Provenance
 from detectors.lists.index import NumberIndex
 from detectors.model.decision import Evidence
 
-_A_CODES = {ListKind.GREY: "LIST_GREY", ListKind.BLOCK: "LIST_BLOCK", ListKind.ALLOW: "LIST_ALLOW"}
+_A_CODES = {
+    ListKind.GREY: "LIST_GREY",
+    ListKind.BLOCK: "LIST_BLOCK",
+    ListKind.ALLOW: "LIST_ALLOW",
+    ListKind.IMMUTABLE: "LIST_IMMUTABLE",
+}
 _CALLS_BACK = "LIST_BLOCK_CALLEE"
+_BLOCKED = (ListKind.BLOCK, ListKind.IMMUTABLE)
 
 
 class NumberLists:
-    """``LIST_BLOCK``, ``LIST_GREY``, ``LIST_ALLOW`` for the acting number, ``LIST_BLOCK_CALLEE`` where somebody
-    calls or writes to a blocked number: a victim who calls back.
+    """``LIST_BLOCK``, ``LIST_IMMUTABLE``, ``LIST_GREY``, ``LIST_ALLOW`` for the acting number, ``LIST_BLOCK_CALLEE``
+    where somebody calls or writes to a blocked number: a victim who calls back.
     """
 
     CODES = frozenset({*_A_CODES.values(), _CALLS_BACK})
@@ -22,14 +31,26 @@ class NumberLists:
         self._index = index
 
     def inspect(self, batch: Batch) -> None:
-        find, version = self._index.find, self._index.version
-        for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
-            found = find(a, event.time)
-            if found is not None and found.kind is not ListKind.PROTECTED:
-                batch.add(i, _evidence(_A_CODES[found.kind], found, version, found.weight))
-            if b and (found := find(b, event.time)) is not None and found.kind is ListKind.BLOCK:
-                batch.add(i, _evidence(_CALLS_BACK, found, version, None))
+        events, a, b = batch.events, batch.a, batch.b
+        for at in self._index.touched(a + b):
+            i, acting = (at, True) if at < len(a) else (at - len(a), False)
+            found = self._index.find(a[i] if acting else b[i], events[i].time)
+            if found is None:
+                continue
+            if acting and found.kind is not ListKind.PROTECTED:
+                batch.add(i, self._evidence(_A_CODES[found.kind], found, found.weight))
+            elif not acting and found.kind in _BLOCKED:
+                batch.add(i, self._evidence(_CALLS_BACK, found, None))
 
+    def near(self, batch: Batch) -> Iterator[NearMiss]:
+        """Entries over the number that are not in force at the time of the event."""
+        time = batch.events[0].time
+        for match in self._index.explain(batch.a[0]):
+            p = match.provenance
+            code = _A_CODES.get(p.kind)
+            if code and not p.in_force(time):
+                day = datetime.fromtimestamp((p.added if time < p.added else p.expires or 0) / 1000, UTC).date()
+                yield NearMiss(code, p.source, self._index.version, f"{'from' if time < p.added else 'until'} {day}")
 
-def _evidence(code: str, found: Provenance, version: str, weight: float | None) -> Evidence:
-    return Evidence(code, found.source, version, weight=weight, detail=found.reason)
+    def _evidence(self, code: str, found: Provenance, weight: float | None) -> Evidence:
+        return Evidence(code, found.source, self._index.version, weight=weight, detail=found.reason)

@@ -15,7 +15,8 @@ class ListKind(IntEnum):
     GREY = 0
     BLOCK = 1
     ALLOW = 2
-    PROTECTED = 3
+    IMMUTABLE = 3  #: a regulator's block, which no allow list lifts
+    PROTECTED = 4
 
 
 class Provenance(Struct, frozen=True):
@@ -34,8 +35,17 @@ class Provenance(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A number, or with ``prefix`` all numbers that begin with it."""
+    """A number; with ``prefix`` all numbers that begin with it; with ``last`` all of a range of equal length.
+
+    ``number`` may also be a key found in message text: ``domain:bad.example``, ``qq:12345``, ``card:...``.
+    """
 
     number: Canonical
     provenance: Provenance
     prefix: bool = False
+    last: Canonical = ""
+
+    @property
+    def pattern(self) -> str:
+        """As it is written in a list: ``+86170*``, ``+33162000000-+33162999999``, ``10086``."""
+        return f"{self.number}*" if self.prefix else f"{self.number}-{self.last}" if self.last else self.number

@@ -23,7 +23,9 @@ _EMERGENCY = re.compile(rf"{_COUNTRY}(?:0?{_AREA})?(110|119|120|122)")
 # ones are also dialled behind an area code (0731 12345): no subscriber number is that short.
 _SERVICE = re.compile(rf"{_COUNTRY}(106\d{{2,18}}|1[0-2]\d{{1,3}}|9[56]\d{{3,6}})")
 _FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{3}})")
-_NATIONAL = (_EMERGENCY, _SERVICE, _FAR_SERVICE)
+# Dialled without its area code: no E.164 number can be made of it.
+_LOCAL = re.compile(r"([2-9]\d{6,7})")
+_NATIONAL = (_EMERGENCY, _SERVICE, _FAR_SERVICE, _LOCAL)
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
 
 
@@ -33,10 +35,8 @@ def _slow(raw: str, home: str) -> Canonical:
     digits = unicodedata.normalize("NFKC", raw).translate(_PUNCTUATION).lower().removeprefix("tel:").rstrip("#")
     if not (digits.removeprefix("+").isascii() and digits.removeprefix("+").isdigit()):
         return ""
-    if home == "CN":
-        for national in _NATIONAL:
-            if found := national.fullmatch(digits):
-                return found[1]
+    if home == HOME and (national := next(filter(None, (form.fullmatch(digits) for form in _NATIONAL)), None)):
+        return national[1]
     if len(digits) <= 6 and digits[0] != "+":
         return digits  # a short code of another plan
     try:

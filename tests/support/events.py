@@ -50,4 +50,9 @@ entries = st.builds(
     | mobiles.map("+86".__add__),
     provenance=provenances,
     prefix=st.booleans(),
+) | st.builds(
+    lambda first, size, provenance: Entry(f"+86{first}", provenance, last=f"+86{first + size}"),
+    st.integers(13800000000, 13800002000),
+    st.integers(0, 5000),
+    provenances,
 )

@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry
 
 from detectors.model.errors import LanjieError
 from stream.clock import SystemClock
-from stream.logs import LogError
 from stream.metrics import Metrics
+from stream.number_files import SourceError
 from stream.settings import ListFile
 from stream.sources import load_snapshot
 
@@ -27,7 +27,7 @@ def test_a_list_file_plain_or_packed(tmp_path, name, pack, caplog):
     path = tmp_path / name
     path.write_bytes(pack(LINES))
     snapshot, registry = load(path)
-    assert snapshot.list_sizes == {"grey": 1, "block": 1, "allow": 0, "protected": 0}
+    assert snapshot.list_sizes == {"grey": 1, "block": 1, "allow": 0, "immutable": 0, "protected": 0}
     assert registry.get_sample_value("lanjie_list_errors_total") == 1
     assert registry.get_sample_value("lanjie_list_entries", {"list": "block"}) == 1
     assert registry.get_sample_value("lanjie_automaton_build_seconds") > 0
@@ -41,7 +41,7 @@ def test_half_a_list_is_no_list(tmp_path, name):
     path = tmp_path / name
     many = b"".join(b"138%08d\n" % (i * 7919 % 10**8) for i in range(50_000))
     path.write_bytes(pack(many)[:-100])
-    with pytest.raises(LogError, match="cut short"):
+    with pytest.raises(SourceError, match=r"cut short .*nothing of it is used"):
         load(path)
 
 
