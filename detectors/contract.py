@@ -14,6 +14,7 @@ from msgspec import Struct
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
+from detectors.normalise.extract import Token, extract
 from detectors.normalise.phone import canonical
 from detectors.normalise.text import normalise
 
@@ -26,10 +27,11 @@ class Batch:
         a, b: canonical A- and B-number of each event, ``""`` where there is none.
         calls: ``(index, event)`` of the call events.
         sms: ``(index, event, normalised text)`` of the SMS events.
+        tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         hits: index -> evidence so far; a later detector sees what earlier ones left.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "sms")
+    __slots__ = ("a", "b", "calls", "events", "hits", "sms", "tokens")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
@@ -41,6 +43,8 @@ class Batch:
         self.sms: list[tuple[int, SmsEvent, str]] = [
             (i, e, normalise(e.text)) for i, e in enumerate(events) if isinstance(e, SmsEvent)
         ]
+        found = ((i, extract(sms.text, normalised)) for i, sms, normalised in self.sms)
+        self.tokens: list[tuple[int, tuple[Token, ...]]] = [(i, tokens) for i, tokens in found if tokens]
         self.hits: dict[int, list[Evidence]] = {}
 
     def add(self, index: int, evidence: Evidence) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detectors.behaviour import CallBehaviour, CallerWindows
+from detectors.content import Content
 from detectors.contract import Detector
 from detectors.keywords import Automaton, Keywords
 from detectors.lists import NumberIndex, NumberLists
@@ -27,6 +28,7 @@ def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, m
     """Every detector there is. A new one is added here and nowhere else. Later ones see what earlier ones found."""
     return (
         NumberLists(lists),
+        Content(),
         Keywords(automaton),
         CallBehaviour(rules.behaviour, memory.windows),
     )

@@ -17,15 +17,18 @@ _A_CODES = {
     ListKind.IMMUTABLE: "LIST_IMMUTABLE",
 }
 _CALLS_BACK = "LIST_BLOCK_CALLEE"
+_NAMED = "LIST_IN_TEXT"
 _BLOCKED = (ListKind.BLOCK, ListKind.IMMUTABLE)
+_AGAINST = (*_BLOCKED, ListKind.GREY)
 
 
 class NumberLists:
     """``LIST_BLOCK``, ``LIST_IMMUTABLE``, ``LIST_GREY``, ``LIST_ALLOW`` for the acting number, ``LIST_BLOCK_CALLEE``
-    where somebody calls or writes to a blocked number: a victim who calls back.
+    where somebody calls or writes to a blocked number (a victim who calls back), ``LIST_IN_TEXT`` where a message names
+    a listed link, number, messenger id or card.
     """
 
-    CODES = frozenset({*_A_CODES.values(), _CALLS_BACK})
+    CODES = frozenset({*_A_CODES.values(), _CALLS_BACK, _NAMED})
 
     def __init__(self, index: NumberIndex) -> None:
         self._index = index
@@ -41,6 +44,18 @@ class NumberLists:
                 batch.add(i, self._evidence(_A_CODES[found.kind], found, found.weight))
             elif not acting and found.kind in _BLOCKED:
                 batch.add(i, self._evidence(_CALLS_BACK, found, None))
+
+        self._inspect_tokens(batch)
+
+    def _inspect_tokens(self, batch: Batch) -> None:
+        """What a message names: a link, a number to call, a messenger id, a card to pay to."""
+        for i, tokens in batch.tokens:
+            for token in tokens:
+                for key in token.look_up():
+                    found = self._index.find(key, batch.events[i].time)
+                    if found is not None and found.kind in _AGAINST:
+                        batch.add(i, Evidence(_NAMED, found.source, self._index.version, token.span, detail=token.kind))
+                        break
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Entries over the number that are not in force at the time of the event."""

@@ -15,6 +15,12 @@ BUILT_IN: Final = {
     "LIST_IMMUTABLE": ("号码在监管强制拦截名单中", "The number is on the regulator's block list"),
     "LIST_GREY": ("号码在可疑灰名单中", "The number is on the grey list of suspects"),
     "LIST_ALLOW": ("号码在白名单中", "The number is on the allow list"),
+    "LIST_IN_TEXT": ("短信含有名单中的链接、号码或账号", "The message names a listed link, number or account"),
+    "CONTENT_SHORT_LINK": ("短信含短链接,去向不明", "A short link hides where it leads"),
+    "CONTENT_HIDDEN_LINK": ("短信含变形书写的链接", "A link is written so as to dodge filters"),
+    "CONTENT_HIDDEN_PHONE": ("短信含变形书写的电话号码", "A phone number is written so as to dodge filters"),
+    "CONTENT_MESSENGER": ("短信引导添加社交账号", "The message leads to a messenger account"),
+    "CONTENT_CARD": ("短信含银行卡号", "The message names a bank card to pay to"),
     "LIST_BLOCK_CALLEE": ("对方号码在涉诈黑名单中", "The called number is on the fraud block list"),
 }
 

@@ -1,13 +1,31 @@
+import re
 import unicodedata
 
 import opencc
+from confusable_homoglyphs import confusables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.normalise.text import OffsetMap, as_bytes, normalise
 
-ODD = "贷款貸a\u200bＶ①㎏ﬁÅß ٣½*·.\ufe0f\U0001f600\u0301ǅİ"
+ODD = "贷款貸a\u200bＶ①㎏ﬁÅß ٣½*·.\ufe0f\U0001f600\u0301ǅİѴІРΑ🆅🇻❶エロ⼝工"
 odd = st.text(st.sampled_from(ODD) | st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+def alike(char: str) -> str:
+    """What TR39 or a Unicode name says that an unusual character shows."""
+    if char.isascii() or re.match("CJK UNIFIED", unicodedata.name(char, "")):
+        return char
+    if unicodedata.digit(char, None) is not None:
+        return str(unicodedata.digit(char))
+    if found := re.search(r"(?:NEGATIVE \w+|REGIONAL INDICATOR SYMBOL|TAG) .*LETTER (.)$", unicodedata.name(char, "")):
+        return found[1]
+    pairs = [pair["c"] for pair in confusables.confusables_data.get(char, [])]
+    for wanted in ("[A-Za-z0-9]", "[\u4e00-\u9fff\u3400-\u4dbf〇\U00020000-\U000323af]"):
+        for shown in pairs:
+            if re.fullmatch(wanted, shown):
+                return "I" if shown == "l" and char.isupper() else shown
+    return char
 
 
 def reference(text: str) -> str:
@@ -18,7 +36,8 @@ def reference(text: str) -> str:
         before, now = None, char
         while now != before:
             before = now
-            now = simplify(unicodedata.normalize("NFKC", now).casefold())
+            now = "".join(alike(c) for c in unicodedata.normalize("NFKC", now))
+            now = simplify(now.casefold())
             now = "".join(c for c in now if unicodedata.category(c)[0] in "LN")
         out.append(now)
     return "".join(out)
@@ -55,3 +74,11 @@ def test_evasion_forms_read_the_same():
     assert {normalise(t) for t in ("贷款", "貸款", "贷　款", "贷*款", "贷\u200b款", "贷·款!", "\ufeff貸 款")} == {
         "贷款"
     }
+
+
+def test_look_alikes_read_as_what_they_show():
+    written = ("VIP", "ＶＩＰ", "ѴІР", "🆅🅸🅿", "🇻🇮🇵", "ⓥⓘⓟ", "𝐕𝐈𝐏", "V\u00adI\u2060P")
+    assert {normalise(text) for text in written} == {"vip"}
+    assert {normalise(text) for text in ("工商", "エ商", "⼯商")} == {"工商"}
+    assert {normalise(text) for text in ("138", "１３８", "①③⑧", "❶❸❽", "١٣٨", "1️⃣3️⃣8️⃣")} == {"138"}
+    assert normalise("1l0Orn") == "1l0orn"  # digits and ASCII letters stay apart
