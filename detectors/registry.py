@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detectors.behaviour import CallBehaviour, CallerWindows
+from detectors.campaign import CampaignIndex, Campaigns, TextCounts
 from detectors.content import Content
 from detectors.contract import Detector
 from detectors.keywords import Automaton, Keywords
@@ -17,11 +18,13 @@ class Memory:
     """What is counted from event to event, in bounded memory. It outlives a change of rules or lists."""
 
     windows: CallerWindows
+    campaigns: CampaignIndex
+    texts: TextCounts
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet."""
-        return cls(CallerWindows(rules.window_seconds * 1000, max_callers))
+        return cls(CallerWindows(rules.window_seconds * 1000, max_callers), CampaignIndex(), TextCounts())
 
 
 def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory) -> tuple[Detector, ...]:
@@ -31,4 +34,5 @@ def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, m
         Content(),
         Keywords(automaton),
         CallBehaviour(rules.behaviour, memory.windows),
+        Campaigns(memory.campaigns, memory.texts),
     )
