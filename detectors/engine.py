@@ -6,17 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.contract import Batch, NearMiss, ShowsNearMisses
 from detectors.keywords import Automaton
 from detectors.lists import NumberIndex
 from detectors.lists.protected import Protected
-from detectors.model.decision import Action, Decision, Evidence
+from detectors.model.decision import ACTIONS, Action, Decision, Evidence
 from detectors.model.events import KIND_OF, Event
 from detectors.policy import Policy
 from detectors.registry import Memory, build_detectors
 from detectors.rulepack import RulePack
 
 _ALLOW = Action.ALLOW.wire
+_ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE"}  # speak for the acting number being a victim, not a risk
+
+
+def is_risky(decision: Decision) -> bool:
+    """Whether whom this event reached should be remembered as contacted by a risky number."""
+    return ACTIONS[decision.action] >= Action.WARN and any(
+        reason.weight > 0 and reason.code not in _ABOUT_THE_OTHER for reason in decision.reasons
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +119,31 @@ class Engine:
         return batch
 
     def _conclude(self, batch: Batch) -> list[Decision]:
+        """Event by event, as what one is found to be may be a sign for the next."""
         lists, rules = self.snapshot.lists.version, self.snapshot.rules.version
-        kind_of, hits = KIND_OF, batch.hits
-        return [
-            self._judge(event, subject, hits[i])
-            if i in hits
-            else Decision(
-                event_id=event.id,
-                kind=kind_of[type(event)],
-                time=event.time,
-                subject=subject,
-                action=_ALLOW,
-                score=0.0,
-                lists=lists,
-                rules=rules,
-            )
-            for i, (event, subject) in enumerate(zip(batch.events, batch.a, strict=True))
-        ]
+        kind_of, hits, victims = KIND_OF, batch.hits, self._memory.victims
+        decisions = []
+        for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
+            if victims:
+                for sign in victims.signs(a, b, event.time, suspicious=i in hits):
+                    batch.add(i, sign)
+            if i in hits:
+                decision = self._judge(event, a, hits[i])
+                if is_risky(decision):
+                    victims.note(b, a, event.time)
+            else:
+                decision = Decision(
+                    event_id=event.id,
+                    kind=kind_of[type(event)],
+                    time=event.time,
+                    subject=a,
+                    action=_ALLOW,
+                    score=0.0,
+                    lists=lists,
+                    rules=rules,
+                )
+            decisions.append(decision)
+        return decisions
 
     def _judge(self, event: Event, subject: str, evidence: list[Evidence]) -> Decision:
         policy = self.snapshot.policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detectors.behaviour import CallBehaviour, CallerWindows
+from detectors.behaviour import CallBehaviour, CallerWindows, Novelty, VictimWatch
 from detectors.campaign import CampaignIndex, Campaigns, TextCounts
 from detectors.content import Content
 from detectors.contract import Detector
@@ -18,13 +18,16 @@ class Memory:
     """What is counted from event to event, in bounded memory. It outlives a change of rules or lists."""
 
     windows: CallerWindows
+    novelty: Novelty
+    victims: VictimWatch
     campaigns: CampaignIndex
     texts: TextCounts
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet."""
-        return cls(CallerWindows(rules.window_seconds * 1000, max_callers), CampaignIndex(), TextCounts())
+        windows = CallerWindows(rules.window_seconds * 1000, max_callers)
+        return cls(windows, Novelty(), VictimWatch(), CampaignIndex(), TextCounts())
 
 
 def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory) -> tuple[Detector, ...]:
@@ -33,6 +36,6 @@ def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, m
         NumberLists(lists),
         Content(),
         Keywords(automaton),
-        CallBehaviour(rules.behaviour, memory.windows),
+        CallBehaviour(rules.behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
     )

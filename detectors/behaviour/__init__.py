@@ -1,6 +1,8 @@
-"""What a caller does over time, in windows of event time."""
+"""What a caller does over time, in windows of event time; and who was contacted by risky callers."""
 
 from detectors.behaviour.detector import CallBehaviour
+from detectors.behaviour.novelty import Novelty
+from detectors.behaviour.victims import VictimWatch
 from detectors.behaviour.window import CallerWindows
 
-__all__ = ["CallBehaviour", "CallerWindows"]
+__all__ = ["CallBehaviour", "CallerWindows", "Novelty", "VictimWatch"]

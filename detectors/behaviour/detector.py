@@ -2,32 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from detectors.behaviour.window import CallerWindows
-from detectors.contract import Batch
+from detectors.behaviour.novelty import Novelty
+from detectors.behaviour.window import COUNTERS, CallerWindows, View
+from detectors.contract import Batch, NearMiss
 from detectors.model.decision import Evidence
+from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
+from detectors.model.numbers import Canonical
 from detectors.rulepack import BehaviourRule
+
+_CHANGES: Final = ("cell_changes", "region_changes", "imei_changes")
+_DERIVED: Final[dict[str, Callable[[View], int]]] = {
+    "distinct_callees": View.contacts,
+    "unanswered_percent": View.unanswered_percent,
+    "short_percent": View.short_percent,
+    "silent_percent": View.silent_percent,
+    "ring_seconds": View.ring_seconds,
+    "talk_seconds": View.talk_seconds,
+}
+_NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 
 
 class CallBehaviour:
-    """Counts originating call attempts and says when a threshold is reached; the code is the rule's id."""
+    """Counts what a caller does and says when the thresholds of a rule are reached; the code is the rule's id."""
 
-    def __init__(self, rules: Sequence[BehaviourRule], windows: CallerWindows) -> None:
+    def __init__(self, rules: Sequence[BehaviourRule], windows: CallerWindows, novelty: Novelty) -> None:
         self._rules = rules
-        self._lowest = min((rule.threshold for rule in rules), default=1 << 62)
-        self._windows = windows
+        self._windows, self._novelty = windows, novelty
+        # Below so many events no rule can fire, but those about a change, which is told apart.
+        self._lowest = min((_base(rule) for rule in rules if rule.measure not in _CHANGES), default=1 << 62)
 
     def inspect(self, batch: Batch) -> None:
-        observe = self._windows.observe
-        for i, call in batch.calls:
-            caller = batch.a[i]
-            if call.phase != "attempt" or call.direction != "originating" or not caller:
+        observe, novelty, a, b, lowest = self._windows.observe, self._novelty, batch.a, batch.b, self._lowest
+        # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
+        for i, event in enumerate(batch.events):
+            caller = a[i]
+            if not caller or not _counts(event, caller):
                 continue
-            attempts = observe(caller, batch.b[i], call.time)
-            if attempts < self._lowest:  # callees never exceed attempts
-                continue
-            for rule in self._rules:
-                count = attempts if rule.measure == "attempts" else self._windows.distinct_callees(caller)
-                if count >= rule.threshold:
-                    batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=f"{rule.measure}={count}"))
+            if isinstance(event, CardEvent) and event.phase in ("activated", "woke"):
+                novelty.woke(caller, event.time)
+            events = observe(caller, b[i], event)
+            if events == 1:
+                novelty.heard(caller, event.time)
+            if events < 0 or events >= lowest:
+                self._judge(batch, i, caller, event.time)
+
+    def near(self, batch: Batch) -> Iterator[NearMiss]:
+        """Rules whose every measure is most of the way to its threshold."""
+        event, caller = batch.events[0], batch.a[0]
+        view = self._windows.view(caller)
+        for rule in self._rules:
+            found = [(n, self._measure(n, view, caller, event.time), t) for n, t in _needed(rule)]
+            if all(value >= _NEAR * t for _, value, t in found) and any(value < t for _, value, t in found):
+                lacks = ", ".join(f"{name} {value} of {t}" for name, value, t in found)
+                yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
+
+    def _judge(self, batch: Batch, i: int, caller: Canonical, time: int) -> None:
+        view = self._windows.view(caller)
+        for rule in self._rules:
+            found = []
+            for name, threshold in _needed(rule):
+                value = self._measure(name, view, caller, time)
+                if value < threshold:
+                    break
+                found.append(f"{name}={value}")
+            else:
+                batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=" ".join(found)))
+
+    def _measure(self, name: str, view: View, caller: Canonical, time: int) -> int:
+        if name in COUNTERS:
+            return view.count(name)
+        if name == "new_number":
+            return int(self._novelty.is_new(caller, time))
+        if name == "woken_number":
+            return int(self._novelty.is_woken(caller, time))
+        return _DERIVED[name](view)
+
+
+def _needed(rule: BehaviourRule) -> list[tuple[str, int]]:
+    return [(rule.measure, rule.threshold), *rule.also.items()]
+
+
+def _base(rule: BehaviourRule) -> int:
+    """Events that a caller must have for the rule to fire. Callees are estimated: maybe from fewer than they seem."""
+    counts = [t for name, t in _needed(rule) if name in COUNTERS and name not in _CHANGES]
+    return max([*counts, *(t // 2 for name, t in _needed(rule) if name == "distinct_callees"), 1])
+
+
+def _counts(event: Event, caller: Canonical) -> bool:
+    """Whether an event is something that this number did: not the far end of a call, not the port of an enterprise."""
+    if isinstance(event, CallEvent):
+        return event.direction == "originating"
+    return not isinstance(event, SmsEvent) or (event.segment == 1 and event.route != "port" and caller[0] == "+")

@@ -23,6 +23,11 @@ BUILT_IN: Final = {
     "CONTENT_CARD": ("短信含银行卡号", "The message names a bank card to pay to"),
     "CAMPAIGN_HIT": ("与近期大量出现的可疑短信高度相似", "Nearly the same as suspicious messages seen often of late"),
     "CAMPAIGN_BULK": ("多个号码发送完全相同的内容", "Many numbers send exactly this text"),
+    "VICTIM_CONTACTED": ("被叫近期已被多个可疑号码联系", "The callee was contacted by several risky numbers of late"),
+    "VICTIM_CALLS_BACK": (
+        "用户正在回拨近期联系过自己的可疑号码",
+        "Somebody calls a risky number back that had contacted them",
+    ),
     "LIST_BLOCK_CALLEE": ("对方号码在涉诈黑名单中", "The called number is on the fraud block list"),
 }
 

@@ -27,7 +27,7 @@ def test_version_changes_with_any_byte():
         ({"text": TEXT.replace('"建设银行积分"', '"建设银行"')}, r"text/small\.toml:3: .*positives: not matched"),
         ({"text": TEXT.replace('near_misses = ["中心", "反诈"]', "")}, r"text/small\.toml:13: .*`near_misses`"),
         ({"text": TEXT.replace('en = "Anti-fraud notice"', 'en = "Anti-fraud notice')}, r"text/small\.toml:18: "),
-        ({"behaviour": BEHAVIOUR.replace("threshold = 5", "threshold = 1")}, r"behaviour\.toml:8: .*threshold"),
+        ({"behaviour": BEHAVIOUR.replace("threshold = 5", "threshold = 0")}, r"behaviour\.toml:8: .*threshold"),
         ({"behaviour": BEHAVIOUR.replace("threshold", "treshold")}, r"behaviour\.toml:4: .*unknown field `treshold`"),
         ({"policy": POLICY.replace("warn = 40", "warn = 90")}, r"policy\.toml: .*must rise"),
         ({"policy": POLICY.replace("warn = 40\n", "")}, r"policy\.toml: .*exactly the steps"),
