@@ -29,41 +29,51 @@ class CallBehaviour:
     """Counts what a caller does and says when the thresholds of a rule are reached; the code is the rule's id."""
 
     def __init__(self, rules: Sequence[BehaviourRule], windows: CallerWindows, novelty: Novelty) -> None:
-        self._rules = rules
+        self._rules = sorted(((_base(rule), rule, _needed(rule)) for rule in rules), key=lambda each: each[0])
         self._windows, self._novelty = windows, novelty
         # Below so many events no rule can fire, but those about a change, which is told apart.
-        self._lowest = min((_base(rule) for rule in rules if rule.measure not in _CHANGES), default=1 << 62)
+        self._lowest = min((base for base, rule, _ in self._rules if rule.measure not in _CHANGES), default=1 << 62)
 
     def inspect(self, batch: Batch) -> None:
         observe, novelty, a, b, lowest = self._windows.observe, self._novelty, batch.a, batch.b, self._lowest
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
-        for i, event in enumerate(batch.events):
-            caller = a[i]
-            if not caller or not _counts(event, caller):
+        for i, (event, caller, callee) in enumerate(zip(batch.events, a, b, strict=True)):
+            kind = type(event)
+            if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                 continue
-            if isinstance(event, CardEvent) and event.phase in ("activated", "woke"):
-                novelty.woke(caller, event.time)
-            events = observe(caller, b[i], event)
+            if kind is not CallEvent and not self._is_own(event, caller):
+                continue
+            events = observe(caller, callee, event)
             if events == 1:
                 novelty.heard(caller, event.time)
             if events < 0 or events >= lowest:
-                self._judge(batch, i, caller, event.time)
+                self._judge(batch, i, caller, event.time, abs(events))
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules whose every measure is most of the way to its threshold."""
         event, caller = batch.events[0], batch.a[0]
         view = self._windows.view(caller)
-        for rule in self._rules:
-            found = [(n, self._measure(n, view, caller, event.time), t) for n, t in _needed(rule)]
+        for _, rule, needed in self._rules:
+            found = [(n, self._measure(n, view, caller, event.time), t) for n, t in needed]
             if all(value >= _NEAR * t for _, value, t in found) and any(value < t for _, value, t in found):
                 lacks = ", ".join(f"{name} {value} of {t}" for name, value, t in found)
                 yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
 
-    def _judge(self, batch: Batch, i: int, caller: Canonical, time: int) -> None:
+    def _is_own(self, event: Event, caller: Canonical) -> bool:
+        """Whether an SMS or card event counts; what the card's life tells is remembered."""
+        if isinstance(event, CardEvent) and event.phase in ("activated", "woke"):
+            self._novelty.woke(caller, event.time)
+        if isinstance(event, SmsEvent):  # once a message, and not the ports of enterprises, which send in bulk
+            return event.segment == 1 and event.route != "port" and caller[0] == "+"
+        return True
+
+    def _judge(self, batch: Batch, i: int, caller: Canonical, time: int, events: int) -> None:
         view = self._windows.view(caller)
-        for rule in self._rules:
+        for base, rule, needed in self._rules:
+            if base > events:
+                break
             found = []
-            for name, threshold in _needed(rule):
+            for name, threshold in needed:
                 value = self._measure(name, view, caller, time)
                 if value < threshold:
                     break
@@ -89,10 +99,3 @@ def _base(rule: BehaviourRule) -> int:
     """Events that a caller must have for the rule to fire. Callees are estimated: maybe from fewer than they seem."""
     counts = [t for name, t in _needed(rule) if name in COUNTERS and name not in _CHANGES]
     return max([*counts, *(t // 2 for name, t in _needed(rule) if name == "distinct_callees"), 1])
-
-
-def _counts(event: Event, caller: Canonical) -> bool:
-    """Whether an event is something that this number did: not the far end of a call, not the port of an enterprise."""
-    if isinstance(event, CallEvent):
-        return event.direction == "originating"
-    return not isinstance(event, SmsEvent) or (event.segment == 1 and event.route != "port" and caller[0] == "+")

@@ -37,13 +37,16 @@ class Novelty:
             self._began = self._turned = time
         if time - self._turned >= self._span:
             self._young, self._old, self._turned = bytearray(1 << _BITS - 3), self._young, time
-        data = number.encode()
-        one, other = crc32(data) & _MASK, crc32(data, 0x9E3779B9) & _MASK
-        known = self._has(self._young, one, other) or self._has(self._old, one, other)
-        if not known and time - self._began >= DAY_MS:
+        hashed = crc32(number.encode())
+        one, other = hashed & _MASK, hashed * 0x9E3779B1 >> 20 & _MASK
+        i, j, bit, other_bit = one >> 3, other >> 3, 1 << (one & 7), 1 << (other & 7)
+        young = self._young
+        if young[i] & bit and young[j] & other_bit:
+            return
+        young[i] |= bit
+        young[j] |= other_bit
+        if time - self._began >= DAY_MS and not (self._old[i] & bit and self._old[j] & other_bit):
             self._put(self._new, number, time)
-        for bit in (one, other):
-            self._young[bit >> 3] |= 1 << (bit & 7)
 
     def woke(self, number: Canonical, time: int) -> None:
         """Its card was activated, or woke after dormancy."""
@@ -61,7 +64,3 @@ class Novelty:
         if len(table) >= self._max and number not in table:
             del table[next(iter(table))]
         table[number] = time
-
-    @staticmethod
-    def _has(filled: bytearray, one: int, other: int) -> bool:
-        return bool(filled[one >> 3] >> (one & 7) & filled[other >> 3] >> (other & 7) & 1)

@@ -4,10 +4,10 @@
     event time    ----+------------------+------------+-->       counts cover both: half to one whole window
                                          ^ half * n    ^ newest event
 
-A Python int is cheaper than an object of counters: 1,000 small counters and a sketch are added in one addition, and a
-million callers are 0.2 GB, keys included. Fields (bits, from the lowest):
+A Python int is cheaper than an object of counters: all that one event counts is added in one addition, and a million
+callers are 0.2 GB, keys included. Fields (bits, from the lowest; small ones first, as they are read with every event):
 
-    30 number of the half window        2 x 240 counters of "now" and "before"        64 marks of the newest event
+    30 number of the half window     64 marks of the newest event     2 x 240 counters of "now" and "before"
 
 Every counter has room for ``FULL`` events a half window; who does more is not counted further in that half.
 """
@@ -25,34 +25,41 @@ COUNTERS = (
     "events", "attempts", "answered", "ended", "talked", "short", "silent", "one_ring", "sequential", "sms",
     "voice_then_sms", "cell_changes", "region_changes", "imei_changes",
 )  # fmt: skip
+_HALF_BITS = 30  # until 2100 for windows of 10 seconds and more
+# Marks: the last ten digits of the number called last, and hashes of the newest cell, network and device.
+_CALLEE_BITS, _HASH_BITS = 34, 10
+_CALLEE = _HALF_BITS
+_PLACES = {
+    name: _CALLEE + _CALLEE_BITS + i * _HASH_BITS for i, name in enumerate(("cell", "visited_plmn", "imei_hash"))
+}
+_LOW_BITS = _CALLEE + _CALLEE_BITS + 3 * _HASH_BITS
 _BITS = 10  # 1,023 >= FULL
 _RING_BITS, _TALK_BITS, _SKETCH_BITS = 16, 20, 64
 _MAX_RING_S, _MAX_TALK_S = 60, 600  # of one call: FULL of them fit into their fields
-_HALF_BITS = 30  # until 2100 for windows of 10 seconds and more
-_RING = _HALF_BITS + len(COUNTERS) * _BITS
+_RING = _LOW_BITS + len(COUNTERS) * _BITS
 _TALK = _RING + _RING_BITS
 _SKETCH = _TALK + _TALK_BITS
-_SIZE = _SKETCH + _SKETCH_BITS - _HALF_BITS  # of one half window
-_NOW = ((1 << _SIZE) - 1) << _HALF_BITS
-_MARKS = _HALF_BITS + 2 * _SIZE
+_SIZE = _SKETCH + _SKETCH_BITS - _LOW_BITS  # of one half window
 _HALF = (1 << _HALF_BITS) - 1
+_DIGITS = (1 << _CALLEE_BITS) - 1
+_LOW = (1 << _LOW_BITS) - 1
+_NOW = (1 << _SIZE) - 1
 _FIELD = (1 << _BITS) - 1
 _SKETCH_MASK = (1 << _SKETCH_BITS) - 1
-_AT = {name: _HALF_BITS + i * _BITS for i, name in enumerate(COUNTERS)}
+_AT = {name: _LOW_BITS + i * _BITS for i, name in enumerate(COUNTERS)}
 _ONE = {name: 1 << at for name, at in _AT.items()}
 _EVENTS = _AT["events"]
-
-# Marks: the last ten digits of the number called last, and hashes of the newest cell, network and device.
-_CALLEE_BITS, _HASH_BITS = 34, 10
-_PLACES = {"cell": _CALLEE_BITS, "visited_plmn": _CALLEE_BITS + _HASH_BITS, "imei_hash": _CALLEE_BITS + 2 * _HASH_BITS}
+_EVENT, _ATTEMPT, _ANSWERED, _SMS = _ONE["events"], _ONE["attempts"], _ONE["answered"], _ONE["sms"]
+_SEQUENTIAL, _VOICE_THEN_SMS = _ONE["sequential"], _ONE["voice_then_sms"]
+_CONTACT = [1 << _SKETCH + half + i for half in (0, _SIZE) for i in range(_SKETCH_BITS)]
 _CHANGES = {"cell": "cell_changes", "visited_plmn": "region_changes", "imei_hash": "imei_changes"}
-_CALLEE = (1 << _CALLEE_BITS) - 1
 
 SHORT_MS = 10_000  #: a call that ends sooner after its answer was not what the callee hoped for
 SILENT_MS = 2_000  #: 47 CFR 64.1200(a)(7): abandoned unless an agent is there within two seconds of the answer
 ONE_RING_MS = 5_000  #: one cadence of the ringing tone in China: 1 s on, 4 s off (ITU-T E.180, annex)
 STEP = 10  #: numbers this near to the one dialled before are dialled in sequence
 
+_STEP_MS = 60_000  # a step of the watermark that needs no second look
 _FAR_MS = 86_400_000  # further than this from the watermark, a clock has gone wrong or the log has a gap
 _FAR_IN_A_ROW = 10  # so many in a row are a gap: the watermark follows
 
@@ -128,59 +135,78 @@ class CallerWindows:
         """What is known of a caller; zeros if nothing is."""
         return View(self._young.get(caller) or self._old.get(caller, 0))
 
-    def observe(self, caller: Canonical, callee: Canonical, event: Event) -> int:
-        """Count one event of a caller.
+    def observe(self, caller: Canonical, callee: Canonical, event: Event) -> int:  # noqa: C901, PLR0912 - hot
+        """Count one event of a caller. ``callee`` is canonical; "" if there is none.
 
         Returns:
-            Events of the caller in the newer half window; 0 if this one was late, far or one too many. Negative if
+            Events of the caller in both half windows; 0 if this one was late, far or one too many. Negative if
             the caller's cell, network or device changed with it.
         """
         time = event.time
-        if not self._advance(time):
+        if 0 <= time - self._watermark < _STEP_MS and time - self._rotated_at < 2 * self._half_ms:
+            self._watermark = time
+        elif not self._advance(time):
             self.far += 1
             return 0
         half = time // self._half_ms
         packed = self._young.get(caller)
         if packed is None:
             packed = self._enter(caller, half)
-        behind = (packed & _HALF) - half
-        if behind < 0:
-            kept = (packed & _NOW) << _SIZE if behind == -1 else 0
-            packed = half | kept | packed >> _MARKS << _MARKS
-        elif behind > 1:
-            if packed & _HALF <= self._watermark // self._half_ms:
+        shift = 0
+        if packed & _HALF != half:
+            packed, shift = self._turn(packed, half)
+            if shift < 0:
                 self.late += 1
                 return 0
-            packed, behind = half, 0  # counted by a clock that proved wrong: begin again
-        shift = _SIZE if behind == 1 else 0
-        if packed >> shift + _EVENTS & _FIELD >= FULL:
+        if packed >> shift + _EVENTS & _FIELD == FULL:
+            self._young[caller] = packed
             return 0
-        packed, changed = self._count(packed, shift, callee, event)
+        low = changed = 0
+        add = _EVENT
+        kind = type(event)
+        if kind is CallEvent:
+            phase = event.phase  # type: ignore[union-attr]
+            if phase == "attempt":
+                add = _EVENT + _ATTEMPT
+                if callee and not shift:
+                    digits, before = int(callee[-10:]), packed >> _CALLEE & _DIGITS
+                    if -STEP <= digits - before <= STEP and digits != before:
+                        add += _SEQUENTIAL
+                    low = digits - before << _CALLEE
+            else:
+                add += _ended(event) if phase == "ended" else _ANSWERED  # type: ignore[arg-type]
+        elif kind is SmsEvent:
+            add = _EVENT + _SMS
+            if callee and not shift and int(callee[-10:]) == packed >> _CALLEE & _DIGITS:
+                add += _VOICE_THEN_SMS
+        if not shift and (event.imei_hash or event.visited_plmn or (kind is not CardEvent and event.cell)):  # type: ignore[union-attr]
+            marks, changed = _places(packed, event)
+            low += marks
+            add += changed
+        if shift:
+            packed += add << shift
+            shift = _SKETCH_BITS
+        else:
+            packed += low + add
+        if callee:  # the product mixes: crc32 alone is linear, and spreads numbers in sequence too evenly
+            packed |= _CONTACT[shift + (crc32(callee.encode()) * 0x9E3779B1 >> 20 & 63)]
         self._young[caller] = packed
-        events = packed >> _EVENTS & _FIELD
+        events = (packed >> _EVENTS & _FIELD) + (packed >> _SIZE + _EVENTS & _FIELD)
         return -events if changed else events
 
-    def _count(self, packed: int, shift: int, callee: Canonical, event: Event) -> tuple[int, bool]:
-        marks = packed >> _MARKS
-        marks, changed = _places(marks, event) if shift == 0 else (marks, 0)
-        add = _ONE["events"] + changed
-        if isinstance(event, CallEvent):
-            if event.phase == "attempt":
-                digits = int(callee[-10:] or "0") if callee[-10:].isdigit() else 0
-                add += _ONE["attempts"]
-                if digits:
-                    add += _ONE["sequential"] if 0 < abs(digits - (marks & _CALLEE)) <= STEP else 0
-                    marks = marks & ~_CALLEE | digits
-            else:
-                add += _ended(event) if event.phase == "ended" else _ONE["answered"]
-        elif isinstance(event, SmsEvent):
-            same = callee[-10:].isdigit() and int(callee[-10:]) == marks & _CALLEE
-            add += _ONE["sms"] + (_ONE["voice_then_sms"] if same else 0)
-        packed = (packed + (add << shift)) & ((1 << _MARKS) - 1) | marks << _MARKS
-        if callee:
-            # The product mixes: crc32 alone is linear, and spreads numbers dialled in sequence too evenly.
-            packed |= 1 << _SKETCH + shift + (crc32(callee.encode()) * 0x9E3779B1 >> 20 & 63)
-        return packed, bool(changed)
+    def _turn(self, packed: int, half: int) -> tuple[int, int]:
+        """A caller's counts for an event of another half window: ``(counts, shift of the half to count it in)``.
+        A negative shift: it is late.
+        """
+        ahead = half - (packed & _HALF)
+        if ahead > 0:
+            kept = (packed >> _LOW_BITS & _NOW) << _SIZE + _LOW_BITS if ahead == 1 else 0
+            return (packed & _LOW) + ahead + kept, 0
+        if ahead == -1:
+            return packed, _SIZE
+        if packed & _HALF <= self._watermark // self._half_ms:
+            return packed, -1
+        return half, 0  # counted by a clock that proved wrong: begin again
 
     def _enter(self, caller: Canonical, half: int) -> int:
         if len(self._young) >= self._max:
@@ -222,18 +248,15 @@ def _ended(event: CallEvent) -> int:
     return add
 
 
-def _places(marks: int, event: Event) -> tuple[int, int]:
-    """The marks after an event, and the counters of what changed with it."""
-    add = 0
+def _places(packed: int, event: Event) -> tuple[int, int]:
+    """What an event adds to the marks, and to the counters of what changed with it."""
+    low = add = 0
     for name, at in _PLACES.items():
-        if name == "cell" and isinstance(event, CardEvent):
-            continue
-        value = getattr(event, name)
+        value = getattr(event, name, None)  # a card has no cell
         if value is None:
             continue
-        hashed = 1 + crc32(value.encode()) % _FIELD
-        before = marks >> at & _FIELD
+        hashed, before = 1 + crc32(value.encode()) % _FIELD, packed >> at & _FIELD
         if before != hashed:
-            marks = marks & ~(_FIELD << at) | hashed << at
+            low += hashed - before << at
             add += _ONE[_CHANGES[name]] if before else 0
-    return marks, add
+    return low, add

@@ -46,4 +46,4 @@ _PARTS = (
 def phrases(count: int, *, seed: int = 4) -> list[str]:
     """``count`` different benign messages of 43 characters on average: what most SMS are like."""
     rng = random.Random(seed)
-    return ["，".join(rng.choices(_PARTS, k=rng.randint(3, 9))) for _ in range(count)]
+    return ["，".join(rng.choices(_PARTS, k=rng.randint(4, 9))) for _ in range(count)]

@@ -130,14 +130,14 @@ def staged(engine: Engine, kind: str, lines: list[bytes]) -> dict[str, float]:
     return spent
 
 
-def events_of(kind: str, count: int, texts: list[str]) -> list[bytes]:
-    """``count`` benign events of 20,000 callers, encoded."""
-    rng = random.Random(3)
+def events_of(kind: str, count: int, texts: list[str], turn: int) -> list[bytes]:
+    """``count`` benign events of 20,000 callers, encoded; those of the next turn come after them in time."""
+    rng = random.Random(turn)
     made: list[Event] = []
     for i in range(count):
         a, b = f"138{rng.randrange(20_000):08}", f"139{rng.randrange(10**8):08}"
-        common = {"id": f"s{i}", "time": T0 + i * 20, "a_number": a, "b_number": b}
-        made.append(CallEvent(**common) if kind == "call" else SmsEvent(**common, text=rng.choice(texts)))
+        common = {"id": f"s{turn}-{i}", "time": T0 + (turn * count + i) * 20, "a_number": a, "b_number": b}
+        made.append(CallEvent(**common) if kind == "call" else SmsEvent(**common, text=texts[(turn * count + i) % len(texts)]))
     return [encode_event(event) for event in made]
 
 
@@ -148,12 +148,12 @@ def measure(rounds: int, count: int, entries: int, texts: list[str]) -> dict[str
     snapshot = Snapshot.build(load_rules(), NumberIndex(Entry("+86" + number, block) for number in numbers))
     results: dict[str, dict[str, float]] = {}
     for kind in ("sms", "call"):
-        lines = events_of(kind, count, texts)
         floor, engine, observed = Floor(numbers, texts), Engine(snapshot), Engine(snapshot)
         runs: dict[str, list[float]] = {}
         gc.collect()
         gc.freeze()
         for turn in range(rounds + 1):
+            lines = events_of(kind, count, texts, turn)
             for name, work in (
                 ("floor", lambda f=floor, k=kind, ls=lines: f.run(k, ls)),
                 ("whole", lambda e=engine, k=kind, ls=lines: whole(e, k, ls)),
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=100_000, help="numbers on the block list")
     parser.add_argument("--texts", type=Path, help='JSON lines with "text"; default: invented ones')
     args = parser.parse_args()
-    texts = read_texts(args.texts) if args.texts else phrases(2_000)
+    texts = read_texts(args.texts) if args.texts else phrases((args.rounds + 1) * args.count)
     results = measure(args.rounds, args.count, args.lists, texts)
     show(results)
     print(f"mean length of a text: {statistics.mean(map(len, texts)):.0f} characters", file=sys.stderr)  # noqa: T201
