@@ -44,7 +44,7 @@ class Snapshot:
         Raises:
             RuleError: a rule fails its own proof or has no weight.
         """
-        return cls(rules, lists, Automaton(rules.text, rules.places), Policy(rules))
+        return cls(rules, lists, Automaton(rules), Policy(rules))
 
     @property
     def lists_version(self) -> str:

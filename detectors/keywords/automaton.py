@@ -1,4 +1,4 @@
-"""All terms of all rules in one Aho-Corasick automaton, and the rules that a text satisfies.
+"""All terms of all rules in one Aho-Corasick automaton, and what a text satisfies.
 
 The automaton is fed UTF-8 bytes as latin-1: over a Chinese ``str`` it slows down with the number of distinct
 first characters (8.5 against 2.8 us a message at 2,000 patterns). UTF-8 is self-synchronising, so a match
@@ -7,80 +7,172 @@ never begins or ends within a character.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pickle
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import ahocorasick
 
+from detectors.keywords.expand import LATIN
 from detectors.model.errors import RuleError
 from detectors.normalise.text import OffsetMap, as_bytes, normalise
-from detectors.rulepack import TextRule
+from detectors.rulepack import RulePack, TextRule
+from detectors.rulepack.keywords import Keyword
 
+_STOP = re.compile(r"[，。！？；：、…,!?;:\n]")  # a sentence ends there: no word goes on, disguised or not
 _SHORTEST_TERM = 2  # one character (`的`) would match every message
+Span = tuple[int, int]
+_Users = tuple[tuple[int, int], ...]  # (rule, bit of its group)
+
+
+class Evasion(NamedTuple):
+    """A keyword found in a disguised form."""
+
+    keyword: Keyword
+    kind: str
+    span: Span
+
+
+class Found(NamedTuple):
+    """What a text satisfies."""
+
+    rules: list[tuple[TextRule, Span]]  #: in rule order, each with the span of its first term in the original
+    evasions: list[Evasion]
+
+
+_NOTHING = Found([], [])
 
 
 class Automaton:
     """Immutable; built once per rule version.
 
+    Args:
+        compiled: what ``compile`` of the same pack gave, to leave the work to another process.
+
     Raises:
         RuleError: a term is too short once normalised, or a rule fails its own proof.
     """
 
-    def __init__(self, rules: Sequence[TextRule], places: Mapping[str, str] | None = None) -> None:
-        self.rules = tuple(rules)
-        self._places = places or {}
-        self._full = [(1 << len(rule.all)) - 1 for rule in rules]
-        terms: dict[str, list[tuple[int, int]]] = {}
-        for r, rule in enumerate(rules):
-            for g, group in enumerate(rule.all):
-                for term in group:
-                    terms.setdefault(self._key(rule, term), []).append((r, 1 << g))
-        self._trie = ahocorasick.Automaton()
-        for key, users in terms.items():
-            self._trie.add_word(key, (len(key), tuple(users)))
-        self._trie.make_automaton()
-        self.size = len(terms)
-        self._prove()
+    def __init__(self, pack: RulePack, compiled: bytes | None = None) -> None:
+        self.rules = pack.text
+        self._keywords, self._places = pack.keywords, pack.places
+        self._full = [(1 << len(rule.all)) - 1 for rule in pack.text]
+        # Each value: (length in bytes, users, disguise); a disguise: (users, keyword, kind), which count only if
+        # a form of Latin letters is a word of its own.
+        self._trie = _trie(pack) if compiled is None else pickle.loads(compiled)  # noqa: S301 - from our own child
+        self.size = len(self._trie)
+        if compiled is None:
+            self._prove()
 
-    def match(self, text: str, normalised: str) -> list[tuple[TextRule, tuple[int, int]]]:
-        """The rules that ``text`` satisfies, in rule order, each with the span of its first term in the original."""
+    def compile(self) -> bytes:
+        """For the same pack in another process; never to be read from a disk or a network: it is a pickle."""
+        return pickle.dumps(self._trie, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def match(self, text: str, normalised: str) -> Found:
+        """The rules that ``text`` satisfies, and the disguised keywords in it."""
+        masks, first, disguised = self._scan(text, normalised)
+        full = self._full
+        fired = sorted(r for r, mask in masks.items() if mask == full[r]) if masks else ()
+        if not fired and not disguised:
+            return _NOTHING
+        offsets = OffsetMap(text)
+        rules = [(self.rules[r], offsets.span(*first[r])) for r in fired]
+        evasions = [Evasion(self._keywords[k], kind, offsets.span(*span)) for k, kind, span in disguised]
+        return Found(rules, evasions)
+
+    def near(self, text: str, normalised: str) -> Iterator[tuple[TextRule, int]]:
+        """The rules of which only one group of terms is missing, and which."""
+        masks, _, _ = self._scan(text, normalised)
+        for r, mask in sorted(masks.items()):
+            missing = self._full[r] & ~mask
+            if missing.bit_count() == 1:
+                yield self.rules[r], missing.bit_length() - 1
+
+    def _scan(self, text: str, normalised: str) -> tuple[dict[int, int], dict[int, Span], list[tuple[int, str, Span]]]:
         haystack = as_bytes(normalised)
-        if not self.size or not haystack:
-            return []
         masks: dict[int, int] = {}
-        first: dict[int, tuple[int, int]] = {}
-        for last, (length, users) in self._trie.iter(haystack):
+        first: dict[int, Span] = {}
+        disguises = []
+        if self.size and haystack:
+            for last, (length, users, disguise) in self._trie.iter(haystack):
+                for r, bit in users:
+                    masks[r] = masks.get(r, 0) | bit
+                    if r not in first:
+                        first[r] = (last + 1 - length, last + 1)
+                if disguise is not None:
+                    disguises.append((disguise, (last + 1 - length, last + 1)))
+        return masks, first, self._worn(text, disguises, masks, first) if disguises else []
+
+    def _worn(
+        self,
+        text: str,
+        disguises: list[tuple[tuple[_Users, int, str], Span]],
+        masks: dict[int, int],
+        first: dict[int, Span],
+    ) -> list[tuple[int, str, Span]]:
+        """The disguises that count, which then count as their word in the rules too."""
+        offsets, found = OffsetMap(text), []
+        for (users, keyword, kind), span in disguises:
+            where = offsets.span(*span)
+            if _within_a_word(text, where) if kind in LATIN else _STOP.search(text, *where):
+                continue
             for r, bit in users:
                 masks[r] = masks.get(r, 0) | bit
-                if r not in first:
-                    first[r] = (last + 1 - length, last + 1)
-        full = self._full
-        fired = sorted(r for r, mask in masks.items() if mask == full[r])
-        if not fired:
-            return []
-        offsets = OffsetMap(text)
-        return [(self.rules[r], offsets.span(*first[r])) for r in fired]
-
-    def _key(self, rule: TextRule, term: str) -> str:
-        normalised = normalise(term)
-        if len(normalised) < _SHORTEST_TERM:
-            raise RuleError(
-                f"{self._place(rule)}.all: term {term!r} is {len(normalised)} characters once normalised; "
-                f"expected at least {_SHORTEST_TERM}"
-            )
-        return as_bytes(normalised)
+                first.setdefault(r, span)
+            found.append((keyword, kind, span))
+        return found
 
     def _prove(self) -> None:
         """Every rule matches its positives and none of its near misses, through the automaton itself."""
         for rule in self.rules:
             for text in rule.positives:
                 if rule not in self._fired(text):
-                    raise RuleError(f"{self._place(rule)}.positives: not matched: {text!r}")
+                    raise RuleError(f"{_place(self._places, rule)}.positives: not matched: {text!r}")
             for text in rule.near_misses:
                 if rule in self._fired(text):
-                    raise RuleError(f"{self._place(rule)}.near_misses: matched: {text!r}")
+                    raise RuleError(f"{_place(self._places, rule)}.near_misses: matched: {text!r}")
 
     def _fired(self, text: str) -> list[TextRule]:
-        return [rule for rule, _ in self.match(text, normalise(text))]
+        return [rule for rule, _ in self.match(text, normalise(text)).rules]
 
-    def _place(self, rule: TextRule) -> str:
-        return f"{self._places.get(rule.id, 'text')}: $.rule[{rule.id}]"
+
+def _trie(pack: RulePack) -> ahocorasick.Automaton:
+    users = _users(pack.text, pack.places)
+    disguises: dict[str, tuple[_Users, int, str]] = {}
+    for k, keyword in enumerate(pack.keywords):
+        plain = users.get(as_bytes(normalise(keyword.word)), ())
+        for kind, patterns in pack.forms.get(keyword.word, {}).items():
+            for pattern in patterns:
+                disguises.setdefault(as_bytes(pattern), (plain, k, kind))
+    trie = ahocorasick.Automaton()
+    for key in users.keys() | disguises.keys():
+        trie.add_word(key, (len(key), users.get(key, ()), disguises.get(key)))
+    trie.make_automaton()
+    return trie
+
+
+def _users(rules: Sequence[TextRule], places: Mapping[str, str]) -> dict[str, _Users]:
+    """Term as bytes -> the groups of rules that it satisfies."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for r, rule in enumerate(rules):
+        for g, group in enumerate(rule.all):
+            for term in group:
+                normalised = normalise(term)
+                if len(normalised) < _SHORTEST_TERM:
+                    raise RuleError(
+                        f"{_place(places, rule)}.all: term {term!r} is {len(normalised)} characters once normalised; "
+                        f"expected at least {_SHORTEST_TERM}"
+                    )
+                found.setdefault(as_bytes(normalised), []).append((r, 1 << g))
+    return {key: tuple(users) for key, users in found.items()}
+
+
+def _place(places: Mapping[str, str], rule: TextRule) -> str:
+    return f"{places.get(rule.id, 'text')}: $.rule[{rule.id}]"
+
+
+def _within_a_word(text: str, span: Span) -> bool:
+    """Whether Latin letters or digits touch the span: ``jiav`` in ``ninjavalley`` is no disguise."""
+    around = text[span[0] - 1 : span[0]] + text[span[1] : span[1] + 1]
+    return any(char.isascii() and char.isalnum() for char in around)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from detectors.contract import Batch
+from collections.abc import Iterator
+
+from detectors.contract import Batch, NearMiss
 from detectors.keywords.automaton import Automaton
 from detectors.model.decision import Evidence
 
+_VERSION = "1"
+_SHOWN = 5  # terms of a missing group that an explanation names
+
 
 class Keywords:
-    """One piece of evidence for each text rule that a message satisfies; its code is the rule's id."""
+    """One piece of evidence for each text rule that a message satisfies; its code is the rule's id. ``TEXT_EVASION``
+    where a keyword stands in a disguised form, ``TEXT_EVASION_MANY`` where two different ones do.
+    """
+
+    CODES = frozenset({"TEXT_EVASION", "TEXT_EVASION_MANY"})
 
     def __init__(self, automaton: Automaton) -> None:
         self._automaton = automaton
@@ -16,5 +25,19 @@ class Keywords:
     def inspect(self, batch: Batch) -> None:
         match = self._automaton.match
         for i, sms, normalised in batch.sms:
-            for rule, span in match(sms.text, normalised):
+            rules, evasions = match(sms.text, normalised)
+            for rule, span in rules:
                 batch.add(i, Evidence(rule.id, rule.id, str(rule.version), span, detail=rule.fraud_class))
+            if evasions:
+                keyword, kind, span = evasions[0]
+                code = "TEXT_EVASION_MANY" if any(e.keyword is not keyword for e in evasions) else "TEXT_EVASION"
+                detail = f"kind={kind} class={keyword.fraud_class}"
+                batch.add(i, Evidence(code, keyword.word, _VERSION, span, detail=detail))
+
+    def near(self, batch: Batch) -> Iterator[NearMiss]:
+        """Rules of which one group of terms is missing."""
+        for _, sms, normalised in batch.sms:
+            for rule, missing in self._automaton.near(sms.text, normalised):
+                terms = rule.all[missing]
+                more = f", ... ({len(terms)} in all)" if len(terms) > _SHOWN else ""
+                yield NearMiss(rule.id, rule.id, str(rule.version), f"none of: {', '.join(terms[:_SHOWN])}{more}")

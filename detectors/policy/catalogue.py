@@ -21,6 +21,8 @@ BUILT_IN: Final = {
     "CONTENT_HIDDEN_PHONE": ("短信含变形书写的电话号码", "A phone number is written so as to dodge filters"),
     "CONTENT_MESSENGER": ("短信引导添加社交账号", "The message leads to a messenger account"),
     "CONTENT_CARD": ("短信含银行卡号", "The message names a bank card to pay to"),
+    "TEXT_EVASION": ("用变形写法躲避过滤的敏感词", "A keyword is disguised to dodge filters"),
+    "TEXT_EVASION_MANY": ("多个敏感词以变形写法出现", "Several keywords are disguised to dodge filters"),
     "CAMPAIGN_HIT": ("与近期大量出现的可疑短信高度相似", "Nearly the same as suspicious messages seen often of late"),
     "CAMPAIGN_BULK": ("多个号码发送完全相同的内容", "Many numbers send exactly this text"),
     "VICTIM_CONTACTED": ("被叫近期已被多个可疑号码联系", "The callee was contacted by several risky numbers of late"),

@@ -1,6 +1,7 @@
 """Rule data (TOML) to a validated, immutable pack with a version. Detection and weighing change separately."""
 
 from detectors.rulepack.load import load_rules
-from detectors.rulepack.schema import BehaviourRule, Composite, PolicyData, RulePack, SymbolPolicy, TextRule
+from detectors.rulepack.pack import RulePack
+from detectors.rulepack.schema import BehaviourRule, Composite, PolicyData, SymbolPolicy, TextRule
 
 __all__ = ["BehaviourRule", "Composite", "PolicyData", "RulePack", "SymbolPolicy", "TextRule", "load_rules"]

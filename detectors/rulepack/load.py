@@ -4,6 +4,7 @@ text/*.toml       what to look for in messages, one file a fraud class
 behaviour.toml    thresholds per window of event time
 policy.toml       groups and caps, ladder, composites, weights of the built-in symbols
 weights.toml      weights of the text rules
+keywords.toml     words that senders disguise; forms.json: how (written by `lanjie rules expand --write`)
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from msgspec import Meta
 from detectors.model.decision import ACTIONS, Action
 from detectors.model.errors import RuleError
 from detectors.rulepack import place
+from detectors.rulepack.keywords import FORMS, KEYWORDS, KeywordFile, read_forms
+from detectors.rulepack.pack import RulePack
 from detectors.rulepack.schema import (
     BehaviourRule,
     Composite,
     Data,
     PolicyData,
-    RulePack,
     SymbolPolicy,
     TextRule,
 )
@@ -60,10 +62,12 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
     text_files = sorted(name for name in files if name.startswith(TEXT))
     if missing := [name for name in REQUIRED if name not in files] or [TEXT + "*.toml"] * (not text_files):
         raise RuleError(f"{missing[0]}: missing; a rule pack has {TEXT}*.toml, {', '.join(REQUIRED)}")
-    text = [rule for name in text_files for rule in _read(files, name, _TextFile).rule]
-    behaviour = _read(files, "behaviour.toml", _BehaviourFile)
-    policy = _read(files, "policy.toml", PolicyData)
-    weights = _read(files, "weights.toml", _WeightsFile).symbols
+    text = [rule for name in text_files for rule in read_table(files, name, _TextFile).rule]
+    behaviour = read_table(files, "behaviour.toml", _BehaviourFile)
+    policy = read_table(files, "policy.toml", PolicyData)
+    weights = read_table(files, "weights.toml", _WeightsFile).symbols
+    keywords = read_table(files, KEYWORDS, KeywordFile).keyword if KEYWORDS in files else ()
+    forms = read_forms(files[FORMS]) if FORMS in files else {}
     if twice := policy.symbols.keys() & weights.keys():
         raise RuleError(f"weights.toml: $.symbols.{min(twice)}: has a weight in policy.toml too; keep one")
     policy = msgspec.structs.replace(policy, symbols=policy.symbols | weights)
@@ -72,11 +76,16 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         behaviour=behaviour.rule,
         window_seconds=behaviour.window_seconds,
         policy=policy,
+        keywords=keywords,
+        forms=forms,
         version=f"{policy.version}-{_digest(files)}",
-        places={i: at for name in files for i, at in place.ids(name, _utf8(files, name)).items()},
+        places={
+            i: at for name in files if name.endswith(".toml") for i, at in place.ids(name, _utf8(files, name)).items()
+        },
     )
     _check_ids(pack)
     _check_policy(policy)
+    _check_forms(pack)
     return pack
 
 
@@ -84,7 +93,7 @@ def _shipped(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes
     for item in folder.iterdir():
         if item.is_dir():
             yield from _shipped(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(".toml"):
+        elif item.name.endswith((".toml", ".json")):
             yield prefix + item.name, item.read_bytes()
 
 
@@ -99,7 +108,12 @@ def _utf8(files: Mapping[str, bytes], name: str) -> str:
     return files[name].decode("utf-8", "replace")
 
 
-def _read(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
+def read_table(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
+    """One file of a pack, checked against its shape.
+
+    Raises:
+        RuleError: with ``file:line`` and ``$.path``.
+    """
     try:
         return msgspec.toml.decode(files[name], type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
@@ -114,6 +128,14 @@ def _check_ids(pack: RulePack) -> None:
                 f"{pack.places[rule.id]}: $.rule[{rule.id}].id: used twice; every rule has an id of its own"
             )
         seen.add(rule.id)
+
+
+def _check_forms(pack: RulePack) -> None:
+    words = [keyword.word for keyword in pack.keywords]
+    if different := sorted({*words} ^ pack.forms.keys()):
+        raise RuleError(
+            f"{FORMS}: {different[0]!r} is not in both it and {KEYWORDS}; run `lanjie rules expand --write`"
+        )
 
 
 def _check_policy(policy: PolicyData) -> None:

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from detectors.model.errors import RuleError
-from detectors.rulepack.schema import Data, Rule, RulePack, Version
+from detectors.rulepack.pack import RulePack
+from detectors.rulepack.schema import Data, Rule, Version
 
 NAME = "rules.lock"
 HEADER = "# Written by `lanjie rules lock`. A rule's id, its version and the SHA-256 of all the rest of it.\n"

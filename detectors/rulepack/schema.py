@@ -14,7 +14,8 @@ Proof = Annotated[tuple[str, ...], Meta(min_length=2)]
 Weight = Annotated[float, Meta(ge=-200, le=200)]
 FraudClass = Literal[
     "phishing", "impersonation_police", "impersonation_service", "impersonation_boss", "loan", "gambling",
-    "fake_documents", "escort", "order_brushing", "investment", "refund", "account_rental", "subscription", "notice",
+    "fake_documents", "escort", "order_brushing", "investment", "refund", "account_rental", "subscription",
+    "pretext", "notice",
 ]  # fmt: skip
 
 
@@ -36,15 +37,24 @@ class TextRule(Data, frozen=True):
     near_misses: Proof  #: ... texts that look alike and that it must not
 
 
+Measure = Literal[
+    "attempts", "distinct_callees", "unanswered_percent", "short", "short_percent", "silent", "silent_percent",
+    "one_ring", "sequential", "ring_seconds", "talk_seconds", "sms", "voice_then_sms", "cell_changes", "region_changes",
+    "imei_changes", "new_number", "woken_number",
+]  # fmt: skip
+Threshold = Annotated[int, Meta(ge=1, le=100_000)]
+
+
 class BehaviourRule(Data, frozen=True):
-    """Fires at ``threshold`` or more of ``measure`` by one caller within the window."""
+    """Fires at ``threshold`` or more of ``measure`` by one caller within the window, if ``also`` is reached too."""
 
     id: Symbol
     version: Version
-    measure: Literal["attempts", "distinct_callees"]
-    threshold: Annotated[int, Meta(ge=2)]
+    measure: Measure
+    threshold: Threshold
     zh: Words
     en: Words
+    also: dict[Measure, Threshold] = msgspec.field(default_factory=dict)
 
 
 class SymbolPolicy(Data, frozen=True):
@@ -86,19 +96,3 @@ class PolicyData(Data, frozen=True):
 
 
 Rule = TextRule | BehaviourRule | Composite
-
-
-class RulePack(Struct, frozen=True):
-    """All rule data of one version."""
-
-    text: tuple[TextRule, ...]
-    behaviour: tuple[BehaviourRule, ...]
-    window_seconds: int
-    policy: PolicyData
-    version: str
-    places: dict[str, str]  #: rule id -> ``file:line``, for messages
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """Everything that has an id and a version."""
-        return (*self.text, *self.behaviour, *self.policy.composite)

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.quality                  # data in ../shared/data/sms beside the checkout
     python -m tests.benchmarks.quality --data FOLDER    # *.jsonl.xz with {"label", "class", "text"} a line
 
-Rules are written against the ``dev`` half and judged on the ``held-out`` half. Near-duplicates fall in the same
-half: of each message the eight smallest hashes of its 5-grams (digits left out) are kept, and a message that shares
+Rules are written against the ``dev`` part and judged on the ``held-out`` quarter. Near-duplicates fall in the same
+part: of each message the eight smallest hashes of its 5-grams (digits left out) are kept, and a message that shares
 three of them with an earlier one goes where that one went. Deterministic: no seed but the hash.
 """
 
@@ -32,7 +32,7 @@ from detectors.rulepack import load_rules
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "sms"
 STEPS = (Action.WARN, Action.CHALLENGE, Action.DELAY, Action.BLOCK)
-HALVES = ("dev", "held-out")
+PARTS = ("dev", "held-out")
 GRAM = 5
 SKETCH = 8  # hashes kept of a message
 NEAR = 3  # hashes in common that make a near-duplicate
@@ -65,21 +65,21 @@ def read(data: Path = DATA) -> list[Message]:
     return messages
 
 
-def halves(messages: Sequence[Message]) -> list[str]:
-    """The half of each message: that of the first message that it nearly duplicates."""
+def parts(messages: Sequence[Message]) -> list[str]:
+    """The part of each message: that of the first message that it nearly duplicates."""
     leaders: dict[int, list[int]] = defaultdict(list)  # hash -> the first messages of their kind that have it
-    half_of: list[str] = []
+    part_of: list[str] = []
     for i, message in enumerate(messages):
         sketch = _sketch(message.text)
         shared = Counter(leader for key in sketch for leader in leaders[key])
         leader, same = max(shared.items(), key=lambda found: (found[1], -found[0]), default=(i, 0))
         if same >= min(NEAR, len(sketch)):
-            half_of.append(half_of[leader])
+            part_of.append(part_of[leader])
             continue
         for key in sketch:
             leaders[key].append(i)
-        half_of.append(HALVES[crc32(repr(sketch).encode()) % 2])
-    return half_of
+        part_of.append(PARTS[crc32(repr(sketch).encode()) % 4 == 3])
+    return part_of
 
 
 def _sketch(text: str) -> list[int]:
@@ -99,19 +99,19 @@ def decide(messages: Sequence[Message]) -> list[Action]:
     return [ACTIONS[decision.action] for decision in engine.decide(events)]
 
 
-def table(messages: Sequence[Message], in_half: Sequence[str], actions: Sequence[Action]) -> Table:
-    """One row a collection and class: messages, and per cent at each measure or above, in either half."""
+def table(messages: Sequence[Message], in_part: Sequence[str], actions: Sequence[Action]) -> Table:
+    """One row a collection and class: messages, and per cent at each measure or above, in either part."""
     rows: dict[tuple[str, str, str], dict[str, Counter[Action]]] = defaultdict(lambda: defaultdict(Counter))
-    for message, half, action in zip(messages, in_half, actions, strict=True):
+    for message, part, action in zip(messages, in_part, actions, strict=True):
         group = "fraud+illegal" if message.label in ("fraud", "illegal") else message.label
         for kind in ("all", message.kind):
-            rows[message.source, group, kind][half][action] += 1
+            rows[message.source, group, kind][part][action] += 1
     out = Table("collection", "label", "class", title="per cent at each measure or above")
-    for half in HALVES:
-        for head in (f"n {half}", *(step.wire for step in STEPS)):
+    for part in PARTS:
+        for head in (f"n {part}", *(step.wire for step in STEPS)):
             out.add_column(head, justify="right")
     for key in sorted(rows):
-        out.add_row(*key, *(cell for half in HALVES for cell in _cells(rows[key][half])))
+        out.add_row(*key, *(cell for part in PARTS for cell in _cells(rows[key][part])))
     return out
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help="where the collections are")
     messages = read(parser.parse_args().data)
-    Console(width=150).print(table(messages, halves(messages), decide(messages)))
+    Console(width=150).print(table(messages, parts(messages), decide(messages)))
 
 
 if __name__ == "__main__":

@@ -137,7 +137,8 @@ def events_of(kind: str, count: int, texts: list[str], turn: int) -> list[bytes]
     for i in range(count):
         a, b = f"138{rng.randrange(20_000):08}", f"139{rng.randrange(10**8):08}"
         common = {"id": f"s{turn}-{i}", "time": T0 + (turn * count + i) * 20, "a_number": a, "b_number": b}
-        made.append(CallEvent(**common) if kind == "call" else SmsEvent(**common, text=texts[(turn * count + i) % len(texts)]))
+        text = texts[(turn * count + i) % len(texts)]
+        made.append(CallEvent(**common) if kind == "call" else SmsEvent(**common, text=text))
     return [encode_event(event) for event in made]
 
 
