@@ -14,9 +14,9 @@ from msgspec import Struct
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
+from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
-from detectors.normalise.phone import canonical
-from detectors.normalise.text import normalise
+from detectors.normalise.phone import canonicals
 
 
 class Batch:
@@ -27,23 +27,27 @@ class Batch:
         a, b: canonical A- and B-number of each event, ``""`` where there is none.
         calls: ``(index, event)`` of the call events.
         sms: ``(index, event, normalised text)`` of the SMS events.
+        texts: the texts of ``sms``, in the same order.
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         hits: index -> evidence so far; a later detector sees what earlier ones left.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "sms", "tokens")
+    __slots__ = ("a", "b", "calls", "events", "hits", "sms", "texts", "tokens")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
-        self.a: list[Canonical] = [canonical(e.a_e164 or e.a_number) for e in events]
-        self.b: list[Canonical] = [
-            "" if isinstance(e, CardEvent) else canonical(e.b_e164 or e.b_number) for e in events
-        ]
-        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if isinstance(e, CallEvent)]
+        self.a: list[Canonical] = canonicals([e.a_e164 or e.a_number for e in events])
+        self.b: list[Canonical] = canonicals(
+            ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
+        )
+        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if type(e) is CallEvent]
+        sms = [(i, e) for i, e in enumerate(events) if type(e) is SmsEvent]
+        self.texts = Texts([e.text for _, e in sms])
         self.sms: list[tuple[int, SmsEvent, str]] = [
-            (i, e, normalise(e.text)) for i, e in enumerate(events) if isinstance(e, SmsEvent)
+            (i, e, normalised) for (i, e), normalised in zip(sms, self.texts.normalised, strict=True)
         ]
-        found = ((i, extract(sms.text, normalised)) for i, sms, normalised in self.sms)
+        worth = (self.sms[n] for n in self.texts.with_tokens())
+        found = ((i, extract(e.text, normalised)) for i, e, normalised in worth)
         self.tokens: list[tuple[int, tuple[Token, ...]]] = [(i, tokens) for i, tokens in found if tokens]
         self.hits: dict[int, list[Evidence]] = {}
 

@@ -124,7 +124,7 @@ class Engine:
         kind_of, hits, victims = KIND_OF, batch.hits, self._memory.victims
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
-            if victims:
+            if victims.watching:
                 for sign in victims.signs(a, b, event.time, suspicious=i in hits):
                     batch.add(i, sign)
             if i in hits:

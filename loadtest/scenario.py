@@ -5,7 +5,7 @@ touch the counters of a real caller.
 
     robocaller   one number dials 300 different people in ten minutes         -> behaviour windows
     listed       numbers on the block and the grey list call                  -> number lists
-    emergency    a blocked number dials 110, and 110 itself is "blocked"      -> goes through all the same
+    emergency    a blocked number dials 110; 110 itself is "blocked" by a line that is refused    -> goes through
     cards        a SIM card is sold in bulk, sleeps, wakes abroad             -> decided, no life-cycle rules yet
 """
 

@@ -9,7 +9,7 @@ from detectors.behaviour.novelty import Novelty
 from detectors.behaviour.window import COUNTERS, CallerWindows, View
 from detectors.contract import Batch, NearMiss
 from detectors.model.decision import Evidence
-from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
+from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.rulepack import BehaviourRule
 
@@ -41,8 +41,11 @@ class CallBehaviour:
             kind = type(event)
             if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                 continue
-            if kind is not CallEvent and not self._is_own(event, caller):
-                continue
+            if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
+                if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]
+                    continue
+            elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
+                novelty.woke(caller, event.time)
             events = observe(caller, callee, event)
             if events == 1:
                 novelty.heard(caller, event.time)
@@ -58,14 +61,6 @@ class CallBehaviour:
             if all(value >= _NEAR * t for _, value, t in found) and any(value < t for _, value, t in found):
                 lacks = ", ".join(f"{name} {value} of {t}" for name, value, t in found)
                 yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
-
-    def _is_own(self, event: Event, caller: Canonical) -> bool:
-        """Whether an SMS or card event counts; what the card's life tells is remembered."""
-        if isinstance(event, CardEvent) and event.phase in ("activated", "woke"):
-            self._novelty.woke(caller, event.time)
-        if isinstance(event, SmsEvent):  # once a message, and not the ports of enterprises, which send in bulk
-            return event.segment == 1 and event.route != "port" and caller[0] == "+"
-        return True
 
     def _judge(self, batch: Batch, i: int, caller: Canonical, time: int, events: int) -> None:
         view = self._windows.view(caller)

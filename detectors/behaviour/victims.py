@@ -23,6 +23,7 @@ class VictimWatch:
         self._young: dict[Canonical, tuple[tuple[int, int], ...]] = {}
         self._old: dict[Canonical, tuple[tuple[int, int], ...]] = {}
         self._turned = 0
+        self.watching = False  #: whether anything was ever noted
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -33,6 +34,7 @@ class VictimWatch:
             return
         if len(self._young) >= self._max or time - self._turned >= self._span:
             self._young, self._old, self._turned = {}, self._young, max(time, self._turned)
+        self.watching = True
         hashed = crc32(caller.encode())
         others = tuple(each for each in self._contacts(callee) if each[0] != hashed)
         self._old.pop(callee, None)

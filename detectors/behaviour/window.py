@@ -45,6 +45,7 @@ _DIGITS = (1 << _CALLEE_BITS) - 1
 _LOW = (1 << _LOW_BITS) - 1
 _NOW = (1 << _SIZE) - 1
 _FIELD = (1 << _BITS) - 1
+_HEAD = (1 << _LOW_BITS + _BITS) - 1  # up to the first counter, that of all events
 _SKETCH_MASK = (1 << _SKETCH_BITS) - 1
 _AT = {name: _LOW_BITS + i * _BITS for i, name in enumerate(COUNTERS)}
 _ONE = {name: 1 << at for name, at in _AT.items()}
@@ -153,12 +154,14 @@ class CallerWindows:
         if packed is None:
             packed = self._enter(caller, half)
         shift = 0
-        if packed & _HALF != half:
+        head = packed & _HEAD  # the marks and the number of events: small, so cheap to take apart
+        if head & _HALF != half:
             packed, shift = self._turn(packed, half)
             if shift < 0:
                 self.late += 1
                 return 0
-        if packed >> shift + _EVENTS & _FIELD == FULL:
+            head = packed & _HEAD
+        if (packed >> shift + _EVENTS & _FIELD if shift else head >> _EVENTS) == FULL:
             self._young[caller] = packed
             return 0
         low = changed = 0
@@ -169,7 +172,7 @@ class CallerWindows:
             if phase == "attempt":
                 add = _EVENT + _ATTEMPT
                 if callee and not shift:
-                    digits, before = int(callee[-10:]), packed >> _CALLEE & _DIGITS
+                    digits, before = int(callee[-10:]), head >> _CALLEE & _DIGITS
                     if -STEP <= digits - before <= STEP and digits != before:
                         add += _SEQUENTIAL
                     low = digits - before << _CALLEE
@@ -177,10 +180,10 @@ class CallerWindows:
                 add += _ended(event) if phase == "ended" else _ANSWERED  # type: ignore[arg-type]
         elif kind is SmsEvent:
             add = _EVENT + _SMS
-            if callee and not shift and int(callee[-10:]) == packed >> _CALLEE & _DIGITS:
+            if callee and not shift and int(callee[-10:]) == head >> _CALLEE & _DIGITS:
                 add += _VOICE_THEN_SMS
         if not shift and (event.imei_hash or event.visited_plmn or (kind is not CardEvent and event.cell)):  # type: ignore[union-attr]
-            marks, changed = _places(packed, event)
+            marks, changed = _places(head, event)
             low += marks
             add += changed
         if shift:
@@ -191,7 +194,7 @@ class CallerWindows:
         if callee:  # the product mixes: crc32 alone is linear, and spreads numbers in sequence too evenly
             packed |= _CONTACT[shift + (crc32(callee.encode()) * 0x9E3779B1 >> 20 & 63)]
         self._young[caller] = packed
-        events = (packed >> _EVENTS & _FIELD) + (packed >> _SIZE + _EVENTS & _FIELD)
+        events = ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & _FIELD)
         return -events if changed else events
 
     def _turn(self, packed: int, half: int) -> tuple[int, int]:

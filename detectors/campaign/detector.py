@@ -7,10 +7,9 @@ from zlib import crc32
 from msgspec import Struct
 
 from detectors.campaign.index import Campaign, CampaignIndex
-from detectors.campaign.sketch import SHORTEST, digest
+from detectors.campaign.sketch import SHORTEST
 from detectors.contract import Batch
 from detectors.model.decision import Evidence
-from detectors.model.events import SmsEvent
 from detectors.model.numbers import Canonical
 
 _VERSION = "1"
@@ -32,23 +31,37 @@ class TextCounts:
 
     def __init__(self, span_ms: int = 600_000, max_texts: int = 200_000) -> None:
         self._span, self._max = span_ms, max_texts
-        self._young: dict[int, _Count] = {}
-        self._old: dict[int, _Count] = {}
+        self._young: dict[int, _Count | Canonical] = {}  # of a text that was seen once, only its sender
+        self._old: dict[int, _Count | Canonical] = {}
         self._since = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def add(self, digested: int, sender: Canonical, time: int) -> tuple[int, int]:
-        """Count a text. Returns its hits and its senders (a lower bound: 64 bits) in the last one to two spans."""
+    def add(self, hashed: int, sender: Canonical, time: int) -> tuple[int, int]:
+        """Count a text. Returns its hits and its senders (a lower bound: 64 bits) in the last one to two spans.
+
+        Args:
+            hashed: of the text; Python's own, as it never leaves the process and costs nothing the second time.
+            sender: canonical.
+            time: event time, ms UTC.
+        """
         if len(self._young) >= self._max or time - self._since >= self._span:
             self._young, self._old, self._since = {}, self._young, max(time, self._since)
-        count = self._young.get(digested)
+        count = self._young.get(hashed) or self._old.pop(hashed, None)
         if count is None:
-            count = self._young[digested] = self._old.pop(digested) if digested in self._old else _Count()
+            self._young[hashed] = sender
+            return 1, 1
+        if isinstance(count, str):
+            count = _Count(1, _bit(count))
+        self._young[hashed] = count
         count.hits += 1
-        count.seen |= 1 << crc32(sender.encode()) % 64
+        count.seen |= _bit(sender)
         return count.hits, count.seen.bit_count()
+
+
+def _bit(sender: Canonical) -> int:
+    return 1 << crc32(sender.encode()) % 64
 
 
 class Campaigns:
@@ -70,26 +83,22 @@ class Campaigns:
         self._hits, self._senders = hits, senders
 
     def inspect(self, batch: Batch) -> None:
-        hits, a = batch.hits, batch.a
+        hits, a, add, known = batch.hits, batch.a, self._counts.add, self._index.known
         for i, sms, normalised in batch.sms:
-            if len(normalised) < SHORTEST or not a[i].startswith("+") or sms.route == "port":
+            sender = a[i]
+            if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port":
                 continue
-            self._look(batch, i, sms, normalised, suspicious=i in hits and _is_suspicious(hits[i]))
-
-    def _look(self, batch: Batch, i: int, sms: SmsEvent, normalised: str, *, suspicious: bool) -> None:
-        digested = digest(normalised)
-        count, senders = self._counts.add(digested, batch.a[i], sms.time)
-        bulk = senders >= self._senders
-        if suspicious:
-            campaign: Campaign | None = self._index.add(normalised, batch.a[i], sms.time)
-        else:
-            campaign = self._index.known(digested)
-        if campaign is not None and campaign.weight >= self._hits and campaign.senders > 1:
-            detail = f"id={campaign.id} hits={campaign.hits} senders={campaign.senders}"
-            batch.add(i, Evidence("CAMPAIGN_HIT", campaign.id, _VERSION, detail=detail))
-        if bulk:
-            detail = f"hits={count} senders>={senders}"
-            batch.add(i, Evidence("CAMPAIGN_BULK", "CAMPAIGN_BULK", _VERSION, detail=detail))
+            count, senders = add(hash(normalised), sender, sms.time)
+            if i in hits and _is_suspicious(hits[i]):
+                campaign: Campaign | None = self._index.add(normalised, sender, sms.time)
+            else:
+                campaign = known(normalised)
+            if campaign is not None and campaign.weight >= self._hits and campaign.senders > 1:
+                detail = f"id={campaign.id} hits={campaign.hits} senders={campaign.senders}"
+                batch.add(i, Evidence("CAMPAIGN_HIT", campaign.id, _VERSION, detail=detail))
+            if senders >= self._senders:
+                detail = f"hits={count} senders>={senders}"
+                batch.add(i, Evidence("CAMPAIGN_BULK", "CAMPAIGN_BULK", _VERSION, detail=detail))
 
 
 def _is_suspicious(evidence: list[Evidence]) -> bool:

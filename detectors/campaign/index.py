@@ -45,29 +45,29 @@ class CampaignIndex:
 
     def __init__(self, half_life_ms: int = 6 * 3_600_000, max_campaigns: int = 20_000) -> None:
         self._half_life, self._max = half_life_ms, max_campaigns
-        self._exact: dict[int, Campaign] = {}  # digest of a text -> its campaign
-        self._texts: dict[str, list[int]] = {}  # campaign id -> digests of its texts
+        self._exact: dict[int, Campaign] = {}  # hash of a text -> its campaign
+        self._texts: dict[str, list[int]] = {}  # campaign id -> hashes of its texts
         self._holders: dict[int, list[Campaign]] = {}  # hash -> campaigns that have it in their sketch
         self._campaigns: dict[str, Campaign] = {}  # in order of being hit
 
     def __len__(self) -> int:
         return len(self._campaigns)
 
-    def known(self, digested: int) -> Campaign | None:
+    def known(self, normalised: str) -> Campaign | None:
         """The campaign of a text that was seen before, letter by letter."""
-        return self._exact.get(digested)
+        return self._exact.get(hash(normalised))
 
     def add(self, normalised: str, sender: Canonical, time: int) -> Campaign:
         """Count a message and return its campaign, a new one if it is like none."""
-        digested = digest(normalised)
-        campaign = self._exact.get(digested)
+        hashed = hash(normalised)
+        campaign = self._exact.get(hashed)
         if campaign is None:
             campaign = self._find(normalised, hashes := sketch(normalised))
-            campaign = campaign or self._new(Campaign(f"{digested:016x}", normalised, hashes, time, time))
+            campaign = campaign or self._new(Campaign(f"{digest(normalised):016x}", normalised, hashes, time, time))
             texts = self._texts[campaign.id]
             if len(texts) < _TEXTS:
-                texts.append(digested)
-                self._exact[digested] = campaign
+                texts.append(hashed)
+                self._exact[hashed] = campaign
         self._count(campaign, sender, time)
         self._campaigns[campaign.id] = self._campaigns.pop(campaign.id)
         return campaign
@@ -109,8 +109,8 @@ class CampaignIndex:
 
     def _forget(self, name: str) -> None:
         campaign = self._campaigns.pop(name)
-        for digested in self._texts.pop(name):
-            del self._exact[digested]
+        for hashed in self._texts.pop(name):
+            del self._exact[hashed]
         for value in campaign.sketch:
             holders = self._holders[value]
             holders.remove(campaign)

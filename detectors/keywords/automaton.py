@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pickle
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import ahocorasick
@@ -58,8 +60,9 @@ class Automaton:
         self.rules = pack.text
         self._keywords, self._places = pack.keywords, pack.places
         self._full = [(1 << len(rule.all)) - 1 for rule in pack.text]
-        # Each value: (length in bytes, users, disguise); a disguise: (users, keyword, kind), which count only if
-        # a form of Latin letters is a word of its own.
+        self._ones, self._tops = _carries(pack.text)
+        # Each value: (bits for `worth`, length in bytes, users, disguise); a disguise: (users, keyword, kind), which
+        # count only if a form of Latin letters is a word of its own.
         self._trie = _trie(pack) if compiled is None else pickle.loads(compiled)  # noqa: S301 - from our own child
         self.size = len(self._trie)
         if compiled is None:
@@ -81,6 +84,31 @@ class Automaton:
         evasions = [Evasion(self._keywords[k], kind, offsets.span(*span)) for k, kind, span in disguised]
         return Found(rules, evasions)
 
+    def worth(self, haystack: str, ends: Sequence[int]) -> list[int]:
+        """Which of several texts can ``match`` anything: most do not, and then this is all they cost.
+
+        Every group of a rule is a bit, the bits of a rule stand together with one above them: a one added at their
+        lowest carries into that bit just when all are set. So one addition tells for all rules at once.
+
+        Args:
+            haystack: all texts, as ``Texts.haystack`` has them.
+            ends: where each text ends in it.
+        """
+        found: list[int] = []
+        if not self.size or not haystack:
+            return found
+        ones, tops, bits, end, text = self._ones, self._tops, 0, ends[0], 0
+        for last, value in self._trie.iter(haystack):
+            if last > end:
+                if bits & tops or bits + ones & tops:
+                    found.append(text)
+                text = bisect_right(ends, last)
+                bits, end = 0, ends[text]
+            bits |= value[0]
+        if bits & tops or bits + ones & tops:
+            found.append(text)
+        return found
+
     def near(self, text: str, normalised: str) -> Iterator[tuple[TextRule, int]]:
         """The rules of which only one group of terms is missing, and which."""
         masks, _, _ = self._scan(text, normalised)
@@ -95,7 +123,7 @@ class Automaton:
         first: dict[int, Span] = {}
         disguises = []
         if self.size and haystack:
-            for last, (length, users, disguise) in self._trie.iter(haystack):
+            for last, (_, length, users, disguise) in self._trie.iter(haystack):
                 for r, bit in users:
                     masks[r] = masks.get(r, 0) | bit
                     if r not in first:
@@ -146,10 +174,26 @@ def _trie(pack: RulePack) -> ahocorasick.Automaton:
             for pattern in patterns:
                 disguises.setdefault(as_bytes(pattern), (plain, k, kind))
     trie = ahocorasick.Automaton()
+    starts = _starts(pack.text)
     for key in users.keys() | disguises.keys():
-        trie.add_word(key, (len(key), users.get(key, ()), disguises.get(key)))
+        bits = 1 << starts[-1] if key in disguises else 0
+        for r, group in users.get(key, ()):
+            bits |= group << starts[r]
+        trie.add_word(key, (bits, len(key), users.get(key, ()), disguises.get(key)))
     trie.make_automaton()
     return trie
+
+
+def _starts(rules: Sequence[TextRule]) -> list[int]:
+    """The lowest bit of each rule's groups, and after them the bit of all disguises."""
+    return [0, *accumulate(len(rule.all) + 1 for rule in rules)]
+
+
+def _carries(rules: Sequence[TextRule]) -> tuple[int, int]:
+    """A one at the lowest bit of each rule, and one above its highest; the bit of the disguises among the latter."""
+    starts = _starts(rules)
+    ones = sum(1 << start for start in starts[:-1])
+    return ones, sum(1 << start - 1 for start in starts[1:]) | 1 << starts[-1]
 
 
 def _users(rules: Sequence[TextRule], places: Mapping[str, str]) -> dict[str, _Users]:
@@ -165,7 +209,7 @@ def _users(rules: Sequence[TextRule], places: Mapping[str, str]) -> dict[str, _U
                         f"expected at least {_SHORTEST_TERM}"
                     )
                 found.setdefault(as_bytes(normalised), []).append((r, 1 << g))
-    return {key: tuple(users) for key, users in found.items()}
+    return {key: tuple(dict.fromkeys(users)) for key, users in found.items()}
 
 
 def _place(places: Mapping[str, str], rule: TextRule) -> str:

@@ -24,7 +24,7 @@ class Keywords:
 
     def inspect(self, batch: Batch) -> None:
         match = self._automaton.match
-        for i, sms, normalised in batch.sms:
+        for i, sms, normalised in map(batch.sms.__getitem__, self._automaton.worth(*batch.texts.haystack)):
             rules, evasions = match(sms.text, normalised)
             for rule, span in rules:
                 batch.add(i, Evidence(rule.id, rule.id, str(rule.version), span, detail=rule.fraud_class))

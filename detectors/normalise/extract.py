@@ -61,9 +61,15 @@ _SUFFIXES: Final = (
     "|ltd|fun|store|wang|ren|win|bid|loan|mobi|asia|tv|us|uk|hk|tw|kr|jp|ru|in|eu|ly|gl|gd|im|so|la|pw|ws|nu|gg|id|space"
     "|website|example|test|gov|edu|cyou|buzz|today|life|world|group|cloud|host|press|red|kim|men|party|date|trade|xin|ink"
 )
-# Cheap looks, together 1 us a message. The first is at the normalised text, which has no separators and plain digits.
-_NUMBER = re.compile(r"[0-9一二三四五六七八九零〇幺]{7}")
-_HOST = re.compile(r"[.．。·点\])）】] ?[A-Za-zａ-ｚＡ-Ｚ]|[:：][/／]| dot ")
+# Cheap looks. The first is at the normalised text, which has no separators and plain digits. `Texts.with_tokens` does
+# the same for a whole batch.
+NUMERALS: Final = "0123456789一二三四五六七八九零〇幺"
+RUN: Final = 7  #: numerals in a row that may be a number
+DOTS: Final = ".．。·点])）】"
+LETTERS: Final = "".join(chr(start + i) for start in map(ord, "AaＡａ") for i in range(26))
+NAMES: Final = ("微信", "qq", "vx", "薇信", "威信", "wx", "加v", "tme")
+_NUMBER = re.compile(rf"[{NUMERALS}]{{{RUN}}}")
+_HOST = re.compile(rf"[{re.escape(DOTS)}] ?[{LETTERS}]|[:：][/／]| dot ")
 _DIGITS = {
     **{ord(c): str(i % 10) for i, c in enumerate("〇一二三四五六七八九零壹贰叁肆伍陆柒捌玖")},
     **{ord(c): str(i) for i, c in enumerate("零壹貳參肆伍陸柒捌玖")},
@@ -72,8 +78,8 @@ _DIGITS = {
 _DOT = r"(?:[ ]{0,2}[.·][ ]{0,2}|[ ]?[\[(][ ]?(?:\.|dot|点)[ ]?[\])][ ]?|点)"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL = re.compile(
-    rf"(?:h[tx]{{2}}ps?[ ]?:[ ]?/{{1,2}}[ ]?)?(?<![a-z0-9@-])"
-    rf"({_LABEL}(?:{_DOT}{_LABEL}){{0,5}}{_DOT}(?:{_SUFFIXES}))(?![a-z0-9-])"
+    rf"(?P<scheme>h[tx]{{2}}ps?[ ]?:[ ]?/{{1,2}}[ ]?)?(?<![a-z0-9@-])"
+    rf"(?P<host>{_LABEL}(?:{_DOT}{_LABEL}){{0,5}}{_DOT}(?:{_SUFFIXES}))(?![a-z0-9-])"
 )
 _PHONE = re.compile(
     r"(?<![0-9a-z])(?:\+?86[- ]?|0086[- ]?)?1[ -]?[3-9](?:[ .-]?[0-9]){9}(?![0-9])"
@@ -109,11 +115,18 @@ class _Table(dict[int, str]):
 _TABLE = _Table()
 
 
+def may_have_tokens(text: str, normalised: str) -> bool:
+    """Whether it is worth to ``extract``."""
+    return any(_looks(text, normalised))
+
+
+def _looks(text: str, n: str) -> tuple[bool, bool, bool]:
+    return bool(_NUMBER.search(n)), bool(_HOST.search(text)), any(name in n for name in NAMES)
+
+
 def extract(text: str, normalised: str) -> tuple[Token, ...]:
     """The tokens of a message, in order; no two overlap. ``normalised`` is its matching form."""
-    n = normalised
-    number, host = _NUMBER.search(n), _HOST.search(text)
-    name = "微信" in n or "qq" in n or "vx" in n or "薇信" in n or "威信" in n or "wx" in n or "加v" in n or "tme" in n
+    number, host, name = _looks(text, normalised)
     if not (number or host or name):
         return ()
     plain = text.translate(_TABLE)
@@ -139,8 +152,8 @@ def _cards(text: str, plain: str) -> Iterator[Token]:
 
 def _urls(text: str, plain: str) -> Iterator[Token]:
     for match in _URL.finditer(plain):
-        host = re.sub(_DOT, ".", match[1]).strip(" .")
-        hidden = host != match[1] or _differs(text, match) or "xx" in match[0][:4]
+        host = re.sub(_DOT, ".", match["host"]).strip(" .")
+        hidden = host != match["host"] or _differs(text, match) or "x" in (match["scheme"] or "")
         yield Token("url", f"domain:{host}", match.span(), hidden)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import phonenumbers
 
 from detectors.model.numbers import Canonical
@@ -26,6 +28,7 @@ _FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{
 # Dialled without its area code: no E.164 number can be made of it.
 _LOCAL = re.compile(r"([2-9]\d{6,7})")
 _NATIONAL = (_EMERGENCY, _SERVICE, _FAR_SERVICE, _LOCAL)
+_COLUMNS = np.arange(11)
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
 
 
@@ -35,8 +38,8 @@ def _slow(raw: str, home: str) -> Canonical:
     digits = unicodedata.normalize("NFKC", raw).translate(_PUNCTUATION).lower().removeprefix("tel:").rstrip("#")
     if not (digits.removeprefix("+").isascii() and digits.removeprefix("+").isdigit()):
         return ""
-    if home == HOME and (national := next(filter(None, (form.fullmatch(digits) for form in _NATIONAL)), None)):
-        return national[1]
+    if home == HOME and (national := _national(digits)):
+        return national
     if len(digits) <= 6 and digits[0] != "+":
         return digits  # a short code of another plan
     try:
@@ -45,7 +48,26 @@ def _slow(raw: str, home: str) -> Canonical:
         return ""
     if not phonenumbers.is_possible_number(number):
         return ""
-    return f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
+    found = f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
+    # Again, as libphonenumber may have made out an area code: 10 95000 is +86 10 95000.
+    return (_national(found) if home == HOME else None) or found
+
+
+def _national(digits: str) -> str | None:
+    match = next(filter(None, (form.fullmatch(digits) for form in _NATIONAL)), None)
+    return match[1] if match else None
+
+
+def canonicals(raws: Sequence[str], home: str = HOME) -> list[Canonical]:
+    """``canonical`` of many, of which nearly all are Chinese mobiles as they are dialled: half the price."""
+    lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
+    data = np.frombuffer("".join(raws).encode("ascii", "replace"), dtype=np.uint8) - ord("0")
+    eleven = np.flatnonzero(lengths == _COLUMNS.size)
+    digits = data[(np.cumsum(lengths) - lengths)[eleven][:, None] + _COLUMNS]
+    is_mobile = np.zeros(len(raws), dtype=bool)
+    is_mobile[eleven] = (digits <= 9).all(axis=1) & (digits[:, 0] == 1) & (digits[:, 1] >= 3)
+    is_mobile &= home == HOME
+    return ["+86" + raw if yes else canonical(raw, home) for raw, yes in zip(raws, is_mobile.tolist(), strict=True)]
 
 
 def canonical(raw: str, home: str = HOME) -> Canonical:

@@ -52,6 +52,11 @@ def normalise(text: str) -> str:
     return text.translate(_TABLE)
 
 
+def fold(codepoint: int) -> str:
+    """What one character becomes: none, one, or several."""
+    return _TABLE[codepoint]
+
+
 def as_bytes(normalised: str) -> str:
     """UTF-8 bytes as a latin-1 string: what the automaton is fed, three times faster than the text itself."""
     return normalised.encode("utf-8", "surrogatepass").decode("latin-1")

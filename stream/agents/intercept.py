@@ -25,7 +25,7 @@ from stream.metrics import STAGES, Metrics
 from stream.output import Output, Row
 from stream.topics import Topic
 from stream.transport import Chunk
-from stream.wire import WireError, decode_event, encode_decision
+from stream.wire import decode_events, encode_decision
 
 log = logging.getLogger(__name__)
 _replace = msgspec.structs.replace
@@ -96,14 +96,10 @@ class Interceptor:
         asyncio.gather(*parts).add_done_callback(lambda done: self._delivered(done, event, work))
 
     def _decode(self, records: Sequence[Record]) -> _Work:
-        kind, work = self._topic.kind, _Work()
-        for record in records:
-            try:
-                work.events.append(decode_event(record.value, kind))
-            except WireError as error:
-                work.letters.append(DeadLetter(record, error.code, str(error)))
-            else:
-                work.records.append(record)
+        work = _Work()
+        work.events, errors = decode_events([record.value for record in records], self._topic.kind)
+        work.records = [record for i, record in enumerate(records) if i not in errors]
+        work.letters = [DeadLetter(records[i], error.code, str(error)) for i, error in errors.items()]
         return work
 
     def _decide(self, work: _Work) -> None:

@@ -37,7 +37,7 @@ from detectors.model.decision import Decision
 from detectors.model.events import CallEvent, Event, SmsEvent
 from detectors.normalise.text import normalise
 from detectors.rulepack import load_rules
-from stream.wire import decode_event, encode_decision, encode_event
+from stream.wire import decode_events, encode_decision, encode_event
 from tests.benchmarks.events import T0, list_lines, phrases
 
 BATCH = 500
@@ -105,7 +105,7 @@ class Floor:
 def whole(engine: Engine, kind: str, lines: list[bytes]) -> None:
     """The path of the worker and of replay."""
     for start in range(0, len(lines), BATCH):
-        for decision in engine.decide([decode_event(line, kind) for line in lines[start : start + BATCH]]):
+        for decision in engine.decide(decode_events(lines[start : start + BATCH], kind)[0]):
             encode_decision(decision)
 
 
@@ -121,7 +121,7 @@ def staged(engine: Engine, kind: str, lines: list[bytes]) -> dict[str, float]:
 
     for start in range(0, len(lines), BATCH):
         chunk = lines[start : start + BATCH]
-        events = timed("decode", lambda c=chunk: [decode_event(line, kind) for line in c])
+        events = timed("decode", lambda c=chunk: decode_events(c, kind)[0])
         batch = timed("E.164, text folding", lambda e=events: Batch(e))
         for detector in engine._detectors:
             timed(type(detector).__name__, lambda d=detector, b=batch: d.inspect(b))

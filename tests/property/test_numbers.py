@@ -7,11 +7,12 @@ from detectors.lists import Entry, ListKind, NumberIndex, file
 from detectors.lists.build import Removal
 from detectors.lists.entry import Provenance
 from detectors.lists.index import Layer
+from detectors.lists.key import key, keys
 from detectors.lists.protected import CORE
 from detectors.lists.table import place
 from detectors.model.errors import NumberListError
 from detectors.model.numbers import mask
-from detectors.normalise.phone import canonical
+from detectors.normalise.phone import canonical, canonicals
 from tests.support.events import T0, entries, mobiles, numbers, times, written
 
 
@@ -135,6 +136,13 @@ def test_canonical_is_idempotent_and_total(raw):
     once = canonical(raw)
     assert once == "" or once.removeprefix("+").isascii()
     assert canonical(once) == once
+
+
+@given(st.lists(st.one_of(numbers, mobiles, st.text(max_size=15), st.just("1３800001234")), max_size=30))
+def test_many_are_as_each(raws):
+    each = [canonical(raw) for raw in raws]
+    assert canonicals(raws) == each
+    assert keys([*each, *raws]).tolist() == [key(number) for number in (*each, *raws)]
 
 
 @given(st.sampled_from(sorted(CORE)), st.sampled_from(["", "+86", "0086", "+86 ", "0086-"]))

@@ -6,6 +6,8 @@ from confusable_homoglyphs import confusables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.normalise.batch import Texts
+from detectors.normalise.extract import may_have_tokens
 from detectors.normalise.text import OffsetMap, as_bytes, normalise
 
 ODD = "贷款貸a\u200bＶ①㎏ﬁÅß ٣½*·.\ufe0f\U0001f600\u0301ǅİѴІРΑ🆅🇻❶エロ⼝工"
@@ -52,6 +54,20 @@ def test_equals_the_slow_reference(text):
 @given(odd)
 def test_idempotent(text):
     assert normalise(normalise(text)) == normalise(text)
+
+
+wild = st.text(st.sampled_from("\n\ud800 .点/:ａdot微信qvx0五12加v") | st.characters(), max_size=30)
+
+
+@given(st.lists(odd | wild | st.just("a dot com"), max_size=10))
+@settings(max_examples=300)
+def test_many_at_once_are_as_each(texts):
+    batch = Texts(texts)
+    assert batch.normalised == [normalise(text) for text in texts]
+    assert batch.with_tokens() == [i for i, t in enumerate(texts) if may_have_tokens(t, normalise(t))]
+    haystack, ends = batch.haystack
+    assert haystack.split("\n") == [*(as_bytes(normalise(text)) for text in texts), ""]
+    assert [i for i, char in enumerate(haystack) if char == "\n"] == ends
 
 
 @given(odd, st.data())

@@ -4,7 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.model.decision import Decision, Reason
-from stream.wire import CODES, WireError, ce_headers, decode_decision, decode_event, encode_decision, encode_event
+from detectors.model.events import KIND_OF
+from stream.wire import (
+    CODES,
+    WireError,
+    ce_headers,
+    decode_decision,
+    decode_event,
+    decode_events,
+    encode_decision,
+    encode_event,
+)
 from tests.support.events import events
 
 
@@ -27,6 +37,20 @@ def test_event_round_trip(event):
         assert b"\\u0000" in encode_event(event)
     else:
         assert decoded == event
+
+
+good = st.sampled_from(["call", "sms"]).flatmap(lambda kind: events().filter(lambda e: KIND_OF[type(e)] == kind))
+values = st.lists(st.one_of(good.map(encode_event), st.none(), st.binary(max_size=20)), max_size=8)
+
+
+@given(values, st.sampled_from(["call", "sms", "card"]))
+def test_a_chunk_is_decoded_as_its_values_one_by_one(chunk, kind):
+    each = [try_decode(value, kind) for value in chunk]
+    found, errors = decode_events(chunk, kind)
+    assert found == [e for e in each if not isinstance(e, WireError)]
+    assert {i: (e.code, str(e)) for i, e in errors.items()} == {
+        i: (e.code, str(e)) for i, e in enumerate(each) if isinstance(e, WireError)
+    }
 
 
 @given(st.binary(max_size=300))

@@ -15,7 +15,7 @@ from detectors.engine import Engine, Snapshot
 from detectors.lists import ListKind, NumberIndex, parse_lines
 from detectors.rulepack import load_rules
 from stream.topics import CALLS, DECISIONS, SMS
-from stream.wire import decode_event, encode_decision
+from stream.wire import decode_events, encode_decision
 
 
 async def run(bootstrap: str, prefix: str, lists: str) -> None:
@@ -34,7 +34,7 @@ async def run(bootstrap: str, prefix: str, lists: str) -> None:
         for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=500)).items():
             kind = kinds[tp.topic]
             batch = producer.create_batch()
-            for decision in engine.decide([decode_event(r.value, kind) for r in records]):
+            for decision in engine.decide(decode_events([r.value for r in records], kind)[0]):
                 batch.append(key=decision.subject.encode(), value=encode_decision(decision), timestamp=None)
             await producer.send_batch(batch, out, partition=tp.partition)
 
