@@ -11,9 +11,10 @@ from detectors.contract import Batch, NearMiss, ShowsNearMisses
 from detectors.keywords import Automaton
 from detectors.lists import NumberIndex
 from detectors.lists.protected import Protected
-from detectors.model.decision import ACTIONS, Action, Decision, Evidence
-from detectors.model.events import KIND_OF, Event
-from detectors.policy import Policy
+from detectors.model.decision import ACTIONS, Action, Decision, Evidence, Response
+from detectors.model.errors import RuleError
+from detectors.model.events import KIND_OF, CallEvent, Event
+from detectors.policy import Policy, Responses
 from detectors.registry import Memory, build_detectors
 from detectors.rulepack import RulePack
 
@@ -44,7 +45,16 @@ class Snapshot:
         Raises:
             RuleError: a rule fails its own proof or has no weight.
         """
-        return cls(rules, lists, Automaton(rules), Policy(rules))
+        return cls.of(Automaton(rules), lists)
+
+    @classmethod
+    def of(cls, automaton: Automaton, lists: NumberIndex) -> Snapshot:
+        """With an automaton that is built already, maybe by another process.
+
+        Raises:
+            RuleError: a rule has no weight.
+        """
+        return cls(automaton.pack, lists, automaton, Policy(automaton.pack))
 
     @property
     def lists_version(self) -> str:
@@ -78,15 +88,30 @@ class Examination(NamedTuple):
 
 class Engine:
     """Decides batches of events. Deterministic: only the events, their order and the snapshots matter,
-    not the sizes of the batches. One engine serves one thread.
+    not the sizes of the batches. One engine serves one thread. With a ``market``, decisions carry what to answer there.
+
+    Raises:
+        RuleError: the rule pack has no such market.
     """
 
-    def __init__(self, snapshot: Snapshot, *, max_callers: int = 1_000_000) -> None:
+    def __init__(self, snapshot: Snapshot, *, max_callers: int = 1_000_000, market: str | None = None) -> None:
         self._memory = Memory.empty(snapshot.rules, max_callers=max_callers)
+        self._window = snapshot.rules.window_seconds
+        self._market = market
         self.swap(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Decide by ``snapshot`` from the next batch on; what was counted about callers stays."""
+        """Decide by ``snapshot`` from the next batch on; what was counted about callers stays.
+
+        Raises:
+            RuleError: it counts over windows of another length, or lacks the market; the snapshot in force stays.
+        """
+        if (window := snapshot.rules.window_seconds) != self._window:
+            raise RuleError(
+                f"behaviour.toml: $.window_seconds: {window}, but callers are counted over {self._window} s; "
+                "a restart changes it"
+            )
+        self._responses = Responses(snapshot.rules, self._market) if self._market else None
         self.snapshot = snapshot
         self._protected = Protected(snapshot.lists)
         self._detectors = build_detectors(snapshot.rules, snapshot.lists, snapshot.automaton, self._memory)
@@ -159,4 +184,11 @@ class Engine:
             rules=self.snapshot.rules.version,
             reasons=verdict.reasons,
             appeal="" if verdict.action is Action.ALLOW else policy.appeal,
+            response=self._answer(event, verdict.action),
         )
+
+    def _answer(self, event: Event, action: Action) -> Response | None:
+        """Of a call only the attempt can be answered; a final SIP response ends what it answers."""
+        if self._responses is None or (isinstance(event, CallEvent) and event.phase != "attempt"):
+            return None
+        return self._responses.of(KIND_OF[type(event)], action)

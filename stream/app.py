@@ -31,6 +31,7 @@ from stream.clock import Clock, SystemClock
 from stream.deadletter import DeadLetters
 from stream.metrics import Metrics
 from stream.output import Output
+from stream.reload import Reloader
 from stream.settings import Settings
 from stream.sources import load_snapshot
 from stream.topics import ALL, DECISIONS, INPUTS, Topic
@@ -119,6 +120,7 @@ class Worker:
         self.metrics.watch(lag=self._lag, in_flight=self._in_flight, ready=lambda: float(not self.unready()))
         self._app: ChunkApp | None = None
         self._engine: Engine | None = None
+        self._reloader: Reloader | None = None
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._watchdog: _Deadline | None = None
@@ -128,6 +130,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
         url = await self.health.start()
         state = _StateFile(self.settings.data_dir, url)
         log.info("health and metrics: %s", url)
@@ -139,9 +142,13 @@ class Worker:
         return EXIT_FAILED if self._failure else EXIT_OK
 
     async def _work(self) -> None:
-        snapshot = await asyncio.to_thread(load_snapshot, self.settings.lists, metrics=self.metrics, clock=self.clock)
+        settings, metrics, clock = self.settings, self.metrics, self.clock
+        snapshot = await asyncio.to_thread(
+            load_snapshot, settings.lists, metrics=metrics, clock=clock, rules=settings.rules
+        )
         gc.freeze()  # millions of list entries are not to be walked by every full collection
-        self._engine = engine = Engine(snapshot)
+        self._engine = engine = Engine(snapshot, market=settings.market or None)
+        self._reloader = Reloader(engine, settings, metrics=metrics, clock=clock)
         self.metrics.active_callers.set_function(lambda: engine.active_callers)
         self.metrics.late_events.set_function(lambda: engine.late_events)
         await ensure_topics(
@@ -181,6 +188,10 @@ class Worker:
         log.info("asked to stop: draining")
         self._deadline()
         self._stop.set()
+
+    def _ask_to_reload(self) -> None:
+        if self._reloader is not None:  # before, they are being read anyway
+            self._reloader.ask()
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:

@@ -110,6 +110,9 @@ class Metrics:
         self.automaton_seconds = Gauge(
             "lanjie_automaton_build_seconds", "Time to build the keyword automaton and prove its rules.", registry=r
         )
+        self.reloads = Counter(
+            "lanjie_reloads", "Lists and rules read again while running: in force, or refused.", ["result"], registry=r
+        )
         self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
         for stage in STAGES:
             self.stage.labels(stage)

@@ -20,6 +20,7 @@ from detectors.model.errors import LanjieError
 PREFIX: Final = "LANJIE_"
 _KINDS: Final = {kind.name.lower(): kind for kind in ListKind}
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+_MARKET: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _KAFKA_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 
 
@@ -45,6 +46,8 @@ class Settings:
         metrics_host: where health and metrics are served.
         metrics_port: port of the same; 0 takes a free one and prints it.
         lists: number-list files, separated as in PATH; ``grey:/some/file`` names the list, default ``block``.
+        rules: folder of a rule pack; the shipped one if none is named.
+        market: whose profile of ``responses.toml`` says what a gateway answers; "" for decisions without a response.
         topic_prefix: goes before every topic name, so that several pipelines can share a cluster.
         partitions: of topics that we create ourselves.
         replication: of the same; 3 on a cluster that is to survive a broker.
@@ -60,6 +63,8 @@ class Settings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
     lists: tuple[ListFile, ...] = ()
+    rules: Path | None = None
+    market: str = ""
     topic_prefix: str = ""
     partitions: int = 4
     replication: int = 1
@@ -129,6 +134,18 @@ def _name(text: str) -> str:
     return text
 
 
+def _market(text: str) -> str:
+    if text and not _MARKET.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _folder(text: str) -> Path:
+    if not (path := Path(text)).is_dir():
+        raise ValueError
+    return path
+
+
 def _level(text: str) -> str:
     if text.upper() not in logging.getLevelNamesMapping():
         raise ValueError
@@ -156,6 +173,8 @@ _READERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "metrics_host": (str, "an address of this machine"),
     "metrics_port": _integer(0, 65_535),
     "lists": (_lists, f"files parted by {os.pathsep!r}, each after KIND: or not; KIND is {', '.join(_KINDS)}"),
+    "rules": (_folder, "a folder that is there"),
+    "market": (_market, "the name of a market in responses.toml, such as generic, cn or us"),
     "topic_prefix": (_name, "letters, digits, dots, dashes and underscores"),
     "partitions": _integer(1, 10_000),
     "replication": _integer(1, 32),

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from detectors.engine import Snapshot
+from detectors.keywords import Automaton
+from detectors.lists import NumberIndex
 from detectors.model.errors import NumberListError
-from detectors.rulepack import load_rules
 from stream.clock import Clock
 from stream.metrics import Metrics
 from stream.number_files import load_index
+from stream.rule_files import read_pack
 from stream.settings import ListFile
 
 log = logging.getLogger(__name__)
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 LOGGED_ERRORS: Final = 10  # per file; all are counted
 
 
-def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock) -> Snapshot:
+def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock, rules: Path | None = None) -> Snapshot:
     """Read, parse and compile everything; seconds for millions of numbers, so keep it off the event loop.
 
     Raises:
@@ -29,7 +31,30 @@ def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock) 
         RuleError: the rules cannot be used.
     """
     started = clock.monotonic()
-    rules, errors = load_rules(), Counter[Path]()
+    snapshot = Snapshot.of(build_automaton(rules, metrics, clock), read_lists(lists, metrics))
+    report(snapshot, metrics, seconds=clock.monotonic() - started, now=clock.wall_ms() / 1000)
+    return snapshot
+
+
+def build_automaton(rules: Path | None, metrics: Metrics, clock: Clock) -> Automaton:
+    """The automaton of a rule pack, built and proven here.
+
+    Raises:
+        RuleError: the rules cannot be used.
+    """
+    started = clock.monotonic()
+    automaton = Automaton(read_pack(rules))
+    metrics.automaton_seconds.set(clock.monotonic() - started)
+    return automaton
+
+
+def read_lists(lists: Sequence[ListFile], metrics: Metrics) -> NumberIndex:
+    """The number lists; lines that cannot be used are counted, and the first of each file logged.
+
+    Raises:
+        SourceError: a list file cannot be read to its end, or has no usable line.
+    """
+    errors = Counter[Path]()
 
     def told(path: Path, error: NumberListError) -> None:
         errors[path] += 1
@@ -40,11 +65,7 @@ def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock) 
     index = load_index(lists, told)
     for path, count in errors.items():
         log.warning("%s: %d lines could not be used", path, count)
-    compiling = clock.monotonic()
-    snapshot = Snapshot.build(rules, index)
-    metrics.automaton_seconds.set(clock.monotonic() - compiling)
-    report(snapshot, metrics, seconds=clock.monotonic() - started, now=clock.wall_ms() / 1000)
-    return snapshot
+    return index
 
 
 def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) -> None:

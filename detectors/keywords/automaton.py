@@ -7,10 +7,10 @@ never begins or ends within a character.
 
 from __future__ import annotations
 
-import pickle
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ _STOP = re.compile(r"[，。！？；：、…,!?;:\n]")  # a sentence ends ther
 _SHORTEST_TERM = 2  # one character (`的`) would match every message
 Span = tuple[int, int]
 _Users = tuple[tuple[int, int], ...]  # (rule, bit of its group)
+_Disguise = tuple[_Users, int, str]  # of the word itself, keyword, kind
+_Value = tuple[int, int, _Users, _Disguise | None]  # of a pattern: bits for `worth`, length in bytes, ...
 
 
 class Evasion(NamedTuple):
@@ -47,30 +49,23 @@ _NOTHING = Found([], [])
 
 
 class Automaton:
-    """Immutable; built once per rule version.
+    """Immutable; built once per rule version. Another process can build it: it goes through ``pickle``.
 
-    Args:
-        compiled: what ``compile`` of the same pack gave, to leave the work to another process.
+    Attributes:
+        pack: the rules that it was built from.
+        size: patterns in it.
 
     Raises:
         RuleError: a term is too short once normalised, or a rule fails its own proof.
     """
 
-    def __init__(self, pack: RulePack, compiled: bytes | None = None) -> None:
-        self.rules = pack.text
-        self._keywords, self._places = pack.keywords, pack.places
+    def __init__(self, pack: RulePack) -> None:
+        self.pack, self.rules = pack, pack.text
         self._full = [(1 << len(rule.all)) - 1 for rule in pack.text]
         self._ones, self._tops = _carries(pack.text)
-        # Each value: (bits for `worth`, length in bytes, users, disguise); a disguise: (users, keyword, kind), which
-        # count only if a form of Latin letters is a word of its own.
-        self._trie = _trie(pack) if compiled is None else pickle.loads(compiled)  # noqa: S301 - from our own child
+        self._trie = _trie(pack)
         self.size = len(self._trie)
-        if compiled is None:
-            self._prove()
-
-    def compile(self) -> bytes:
-        """For the same pack in another process; never to be read from a disk or a network: it is a pickle."""
-        return pickle.dumps(self._trie, protocol=pickle.HIGHEST_PROTOCOL)
+        self._prove()
 
     def match(self, text: str, normalised: str) -> Found:
         """The rules that ``text`` satisfies, and the disguised keywords in it."""
@@ -81,7 +76,7 @@ class Automaton:
             return _NOTHING
         offsets = OffsetMap(text)
         rules = [(self.rules[r], offsets.span(*first[r])) for r in fired]
-        evasions = [Evasion(self._keywords[k], kind, offsets.span(*span)) for k, kind, span in disguised]
+        evasions = [Evasion(self.pack.keywords[k], kind, offsets.span(*span)) for k, kind, span in disguised]
         return Found(rules, evasions)
 
     def worth(self, haystack: str, ends: Sequence[int]) -> list[int]:
@@ -135,7 +130,7 @@ class Automaton:
     def _worn(
         self,
         text: str,
-        disguises: list[tuple[tuple[_Users, int, str], Span]],
+        disguises: list[tuple[_Disguise, Span]],
         masks: dict[int, int],
         first: dict[int, Span],
     ) -> list[tuple[int, str, Span]]:
@@ -156,10 +151,10 @@ class Automaton:
         for rule in self.rules:
             for text in rule.positives:
                 if rule not in self._fired(text):
-                    raise RuleError(f"{_place(self._places, rule)}.positives: not matched: {text!r}")
+                    raise RuleError(f"{_place(self.pack.places, rule)}.positives: not matched: {text!r}")
             for text in rule.near_misses:
                 if rule in self._fired(text):
-                    raise RuleError(f"{_place(self._places, rule)}.near_misses: matched: {text!r}")
+                    raise RuleError(f"{_place(self.pack.places, rule)}.near_misses: matched: {text!r}")
 
     def _fired(self, text: str) -> list[TextRule]:
         return [rule for rule, _ in self.match(text, normalise(text)).rules]
@@ -167,7 +162,7 @@ class Automaton:
 
 def _trie(pack: RulePack) -> ahocorasick.Automaton:
     users = _users(pack.text, pack.places)
-    disguises: dict[str, tuple[_Users, int, str]] = {}
+    disguises: dict[str, _Disguise] = {}
     for k, keyword in enumerate(pack.keywords):
         plain = users.get(as_bytes(normalise(keyword.word)), ())
         for kind, patterns in pack.forms.get(keyword.word, {}).items():
@@ -175,11 +170,16 @@ def _trie(pack: RulePack) -> ahocorasick.Automaton:
                 disguises.setdefault(as_bytes(pattern), (plain, k, kind))
     trie = ahocorasick.Automaton()
     starts = _starts(pack.text)
-    for key in users.keys() | disguises.keys():
-        bits = 1 << starts[-1] if key in disguises else 0
-        for r, group in users.get(key, ()):
+
+    @cache  # most patterns share theirs with others: less to hold, and to load where another process builds
+    def value(length: int, used: _Users, disguise: _Disguise | None) -> _Value:
+        bits = 0 if disguise is None else 1 << starts[-1]
+        for r, group in used:
             bits |= group << starts[r]
-        trie.add_word(key, (bits, len(key), users.get(key, ()), disguises.get(key)))
+        return bits, length, used, disguise
+
+    for key in sorted(users.keys() | disguises.keys()):
+        trie.add_word(key, value(len(key), users.get(key, ()), disguises.get(key)))
     trie.make_automaton()
     return trie
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from detectors.keywords.automaton import Automaton
 from detectors.keywords.expand import KINDS, expand
 from detectors.model.errors import LanjieError, RuleError
 from detectors.policy import Policy
-from detectors.rulepack import load_rules, lock
+from detectors.rulepack import lock
 from detectors.rulepack.keywords import FORMS, KEYWORDS, Keyword, KeywordFile, write_forms
 from detectors.rulepack.load import read_table
 from stream.clock import SystemClock
+from stream.rule_files import pack_files, read_pack, shipped
 from stream.wire import dump_json
 
 _FOLDER = click.option(
@@ -30,23 +32,11 @@ def rules() -> None:
     """The rule pack: lint, lock, expand."""
 
 
-def pack_files(folder: Path | None) -> dict[str, bytes]:
-    """The files of a pack, as ``load_rules`` takes them; the shipped one by default."""
-    root = folder or shipped()
-    names = [p for p in sorted(root.rglob("*")) if p.suffix in (".toml", ".json")]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in names}
-
-
-def shipped() -> Path:
-    """The folder of the shipped pack."""
-    return Path(str(resources.files("detectors.rules")))
-
-
 @rules.command()
 @_FOLDER
 def lint(*, folder: Path | None) -> None:
     """Check a rule pack: its tables, its proofs through the automaton, its weights, its lock."""
-    pack = load_rules(pack_files(folder))
+    pack = read_pack(folder)
     automaton, _ = Automaton(pack), Policy(pack)
     found = lock.problems(pack, _lock(folder or shipped()))
     for problem in found:
@@ -65,9 +55,17 @@ def lock_(*, folder: Path | None, retire: tuple[str, ...]) -> None:
     root = folder or shipped()
     reasons = dict(text.partition("=")[::2] for text in retire)
     today = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC).date().isoformat()
-    after = lock.updated(load_rules(pack_files(folder)), _lock(root), reasons, today)
+    after = lock.updated(read_pack(folder), _lock(root), reasons, today)
     (root / lock.NAME).write_bytes(lock.write(after))
     click.echo(f"{root / lock.NAME}: {len(after.rules)} rules, {len(after.retired)} retired")
+
+
+@rules.command("compile", hidden=True)
+@_FOLDER
+def compile_(*, folder: Path | None) -> None:
+    """For `stream.rule_files.build_in_background`: the automaton of a pack, proven, as a pickle to the output."""
+    built = Automaton(read_pack(folder))
+    sys.stdout.buffer.write(pickle.dumps(built, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 @rules.command("expand")

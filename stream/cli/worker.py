@@ -17,6 +17,7 @@ _OPTIONS = {
     "bootstrap": "Kafka, host:port[,host:port].",
     "group": "Consumer group.",
     "lists": "Number-list files, as in PATH; grey:FILE names the list.",
+    "market": "Whose responses decisions carry: a profile of responses.toml, such as cn.",
     "metrics_port": "Port of health and metrics; 0 takes a free one.",
     "topic_prefix": "Goes before every topic name.",
 }
@@ -41,6 +42,7 @@ def _settings(given: dict[str, str | None]) -> Settings:
 @_option("bootstrap")
 @_option("group")
 @_option("lists")
+@_option("market")
 @_option("metrics_port")
 @_option("topic_prefix")
 def worker(**given: str | None) -> None:

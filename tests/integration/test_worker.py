@@ -8,30 +8,18 @@ import random
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
-from stream.topics import ALL, CALLS, CARDS, DECISIONS, INPUTS, SMS, dlq
+from stream.topics import CALLS, CARDS, DECISIONS, INPUTS, SMS, dlq
 from stream.wire import decode_decision, encode_event
-from tests.support.topics import create_topics, publish, read_all
+from tests.support.topics import publish, read_all
 from tests.support.worker import BLOCKED, COMMAND, Pipeline
 
 T0 = 1_790_000_000_000
-
-
-@pytest.fixture
-async def pipeline(kafka: str, tmp_path: Path) -> Iterator[Pipeline]:
-    made = Pipeline(kafka, tmp_path)
-    await create_topics(kafka, {made.prefix + topic.name: topic.partitions for topic in ALL})
-    yield made
-    for worker in made.workers:
-        if worker.process.returncode is None:
-            await worker.end(signal.SIGKILL)
 
 
 def sms(n: int) -> list[Event]:
