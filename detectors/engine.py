@@ -17,6 +17,7 @@ from detectors.model.events import KIND_OF, CallEvent, Event
 from detectors.policy import Policy, Responses
 from detectors.registry import Memory, build_detectors
 from detectors.rulepack import RulePack
+from detectors.score import ScoreModel
 
 _ALLOW = Action.ALLOW.wire
 _ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE"}  # speak for the acting number being a victim, not a risk
@@ -31,30 +32,33 @@ def is_risky(decision: Decision) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Lists and rules of one version, compiled. Immutable; a change is a new snapshot."""
+    """Lists and rules of one version, compiled, and the message score's model if there is one. Immutable; a change
+    is a new snapshot.
+    """
 
     rules: RulePack
     lists: NumberIndex
     automaton: Automaton
     policy: Policy
+    model: ScoreModel | None = None
 
     @classmethod
-    def build(cls, rules: RulePack, lists: NumberIndex) -> Snapshot:
+    def build(cls, rules: RulePack, lists: NumberIndex, model: ScoreModel | None = None) -> Snapshot:
         """Compile. Seconds for large lists: do it off the hot path.
 
         Raises:
             RuleError: a rule fails its own proof or has no weight.
         """
-        return cls.of(Automaton(rules), lists)
+        return cls.of(Automaton(rules), lists, model)
 
     @classmethod
-    def of(cls, automaton: Automaton, lists: NumberIndex) -> Snapshot:
+    def of(cls, automaton: Automaton, lists: NumberIndex, model: ScoreModel | None = None) -> Snapshot:
         """With an automaton that is built already, maybe by another process.
 
         Raises:
             RuleError: a rule has no weight.
         """
-        return cls(automaton.pack, lists, automaton, Policy(automaton.pack))
+        return cls(automaton.pack, lists, automaton, Policy(automaton.pack), model)
 
     @property
     def lists_version(self) -> str:
@@ -114,7 +118,9 @@ class Engine:
         self._responses = Responses(snapshot.rules, self._market) if self._market else None
         self.snapshot = snapshot
         self._protected = Protected(snapshot.lists)
-        self._detectors = build_detectors(snapshot.rules, snapshot.lists, snapshot.automaton, self._memory)
+        self._detectors = build_detectors(
+            snapshot.rules, snapshot.lists, snapshot.automaton, self._memory, snapshot.model
+        )
 
     @property
     def active_callers(self) -> int:

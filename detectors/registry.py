@@ -11,6 +11,8 @@ from detectors.contract import Detector
 from detectors.keywords import Automaton, Keywords
 from detectors.lists import NumberIndex, NumberLists
 from detectors.rulepack import RulePack
+from detectors.score import MessageScore, ScoreModel
+from detectors.signalling import Signalling
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,16 @@ class Memory:
         return cls(windows, Novelty(), VictimWatch(), CampaignIndex(), TextCounts())
 
 
-def build_detectors(rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory) -> tuple[Detector, ...]:
+def build_detectors(
+    rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory, model: ScoreModel | None = None
+) -> tuple[Detector, ...]:
     """Every detector there is. A new one is added here and nowhere else. Later ones see what earlier ones found."""
     return (
         NumberLists(lists),
+        Signalling(),
         Content(),
         Keywords(automaton),
+        *((MessageScore(model),) if model else ()),
         CallBehaviour(rules.behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
     )

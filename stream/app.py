@@ -144,7 +144,7 @@ class Worker:
     async def _work(self) -> None:
         settings, metrics, clock = self.settings, self.metrics, self.clock
         snapshot = await asyncio.to_thread(
-            load_snapshot, settings.lists, metrics=metrics, clock=clock, rules=settings.rules
+            load_snapshot, settings.lists, metrics=metrics, clock=clock, rules=settings.rules, model=settings.model
         )
         gc.freeze()  # millions of list entries are not to be walked by every full collection
         self._engine = engine = Engine(snapshot, market=settings.market or None)

@@ -47,6 +47,7 @@ class Settings:
         metrics_port: port of the same; 0 takes a free one and prints it.
         lists: number-list files, separated as in PATH; ``grey:/some/file`` names the list, default ``block``.
         rules: folder of a rule pack; the shipped one if none is named.
+        model: file of the message score, made by ``lanjie train sms``; without one there is no such sign.
         market: whose profile of ``responses.toml`` says what a gateway answers; "" for decisions without a response.
         topic_prefix: goes before every topic name, so that several pipelines can share a cluster.
         partitions: of topics that we create ourselves.
@@ -64,6 +65,7 @@ class Settings:
     metrics_port: int = 9464
     lists: tuple[ListFile, ...] = ()
     rules: Path | None = None
+    model: Path | None = None
     market: str = ""
     topic_prefix: str = ""
     partitions: int = 4
@@ -146,6 +148,12 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _file(text: str) -> Path:
+    if not (path := Path(text)).is_file():
+        raise ValueError
+    return path
+
+
 def _level(text: str) -> str:
     if text.upper() not in logging.getLevelNamesMapping():
         raise ValueError
@@ -174,6 +182,7 @@ _READERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "metrics_port": _integer(0, 65_535),
     "lists": (_lists, f"files parted by {os.pathsep!r}, each after KIND: or not; KIND is {', '.join(_KINDS)}"),
     "rules": (_folder, "a folder that is there"),
+    "model": (_file, "a file that is there"),
     "market": (_market, "the name of a market in responses.toml, such as generic, cn or us"),
     "topic_prefix": (_name, "letters, digits, dots, dashes and underscores"),
     "partitions": _integer(1, 10_000),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Action(IntEnum):
@@ -61,6 +61,28 @@ class Reason(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
+class Response(Struct, frozen=True, omit_defaults=True):
+    """What the gateway in the path answers to a call attempt or a message.
+
+    Attributes:
+        do: ``pass``, ``redirect`` or ``reject`` a call; ``deliver``, ``hold``, ``drop`` or ``reject`` a message.
+        protocol: ``sip`` or ``smpp``.
+        status: SIP status (RFC 3261) or SMPP command_status (v3.4, 5.1.3); None where the call just goes on.
+        phrase: SIP reason phrase, or the name of the command_status.
+        headers: SIP header fields to add.
+        target: name of the service whose address goes into the Contact.
+        label: whether the receiver is shown a tag.
+    """
+
+    do: str
+    protocol: str
+    status: int | None = None
+    phrase: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    target: str = ""
+    label: bool = False
+
+
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is to be done about one event. Deterministic: the same log gives the same bytes,
     but for ``latency_us``, which the worker adds and a replay leaves out.
@@ -76,5 +98,6 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rules: str  #: version of the rules that were in force
     reasons: tuple[Reason, ...] = ()
     appeal: str = ""
+    response: Response | None = None  #: where the engine was told a market
     v: int = 1
     latency_us: int | None = None  #: from the record's Kafka timestamp to this decision, microseconds

@@ -2,7 +2,8 @@
 
     LanjieError
     ├── NumberListError   a line of a number list     (where: file:line)
-    └── RuleError         a rule, policy or threshold (where: file: $.path)
+    ├── RuleError         a rule, policy or threshold (where: file: $.path)
+    └── ModelError        a model file of the message score (where: file)
 
 Each says where, the value (masked if personal), what was expected, and what to do.
 """
@@ -20,3 +21,7 @@ class NumberListError(LanjieError):
 
 class RuleError(LanjieError):
     """Rule data cannot be used; the rules in force stay in force."""
+
+
+class ModelError(LanjieError):
+    """A model file cannot be used; the model in force stays in force."""

@@ -48,6 +48,7 @@ class CallEvent(_Base, tag="call", frozen=True, kw_only=True, gc=False, omit_def
     direction: Literal["originating", "terminating"] = "originating"
     presented_cli: RawNumber | None = None  #: what the callee's phone shows
     network_cli: RawNumber | None = None  #: what the network itself asserts (P-Asserted-Identity / ISUP)
+    route: Literal["national", "international"] = "national"  #: whether it came in through an international gateway
     cell: Token | None = None
     ring_ms: DurationMs | None = None
     talk_ms: DurationMs | None = None

@@ -23,6 +23,7 @@ BUILT_IN: Final = {
     "CONTENT_CARD": ("短信含银行卡号", "The message names a bank card to pay to"),
     "TEXT_EVASION": ("用变形写法躲避过滤的敏感词", "A keyword is disguised to dodge filters"),
     "TEXT_EVASION_MANY": ("多个敏感词以变形写法出现", "Several keywords are disguised to dodge filters"),
+    "MESSAGE_SCORE": ("统计模型判断内容很可能涉诈", "A statistical model finds the wording probably fraudulent"),
     "CAMPAIGN_HIT": ("与近期大量出现的可疑短信高度相似", "Nearly the same as suspicious messages seen often of late"),
     "CAMPAIGN_BULK": ("多个号码发送完全相同的内容", "Many numbers send exactly this text"),
     "VICTIM_CONTACTED": ("被叫近期已被多个可疑号码联系", "The callee was contacted by several risky numbers of late"),
@@ -30,6 +31,12 @@ BUILT_IN: Final = {
         "用户正在回拨近期联系过自己的可疑号码",
         "Somebody calls a risky number back that had contacted them",
     ),
+    "CLI_INVALID": ("主叫号码不符合编号规则", "The number shown is no number of the plan"),
+    "CLI_MISMATCH": ("显示号码与网络侧主叫号码不一致", "The number shown is not the one the network asserts"),
+    "CLI_DOMESTIC_ABROAD": ("境外来话显示境内号码", "Comes in from abroad but shows a domestic number"),
+    "CLI_NEIGHBOUR": ("主叫与被叫号码高度相近,疑似仿冒", "The number shown is almost the callee's own"),
+    "CLI_MIRROR": ("主叫显示为被叫本人的号码", "The call shows the callee's own number"),
+    "CLI_SPECIAL": ("普通线路或境外来话冒用特服号码", "Shows a service number but is a mobile or comes from abroad"),
     "LIST_BLOCK_CALLEE": ("对方号码在涉诈黑名单中", "The called number is on the fraud block list"),
 }
 

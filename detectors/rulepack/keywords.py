@@ -11,7 +11,7 @@ from msgspec import Meta
 from detectors.model.errors import RuleError
 from detectors.rulepack.schema import Data, FraudClass
 
-FormKind = Literal["pinyin", "initials", "mixed", "split", "look_alike", "sound_alike", "digits", "alias"]
+FormKind = Literal["pinyin", "initials", "mixed", "split", "look_alike", "sound_alike", "martian", "digits", "alias"]
 Forms = Mapping[str, Mapping[FormKind, tuple[str, ...]]]  #: word -> kind -> patterns, as normalised
 
 KEYWORDS, FORMS = "keywords.toml", "forms.json"

@@ -4,6 +4,7 @@ text/*.toml       what to look for in messages, one file a fraud class
 behaviour.toml    thresholds per window of event time
 policy.toml       groups and caps, ladder, composites, weights of the built-in symbols
 weights.toml      weights of the text rules
+responses.toml    what a gateway answers, by market (may be missing)
 keywords.toml     words that senders disguise; forms.json: how (written by `lanjie rules expand --write`)
 """
 
@@ -20,9 +21,10 @@ from msgspec import Meta
 
 from detectors.model.decision import ACTIONS, Action
 from detectors.model.errors import RuleError
-from detectors.rulepack import place
+from detectors.rulepack import place, responses
 from detectors.rulepack.keywords import FORMS, KEYWORDS, KeywordFile, read_forms
 from detectors.rulepack.pack import RulePack
+from detectors.rulepack.responses import RESPONSES, Profile, Tables
 from detectors.rulepack.schema import (
     BehaviourRule,
     Composite,
@@ -78,6 +80,7 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         policy=policy,
         keywords=keywords,
         forms=forms,
+        responses=_responses(files),
         version=f"{policy.version}-{_digest(files)}",
         places={
             i: at for name in files if name.endswith(".toml") for i, at in place.ids(name, _utf8(files, name)).items()
@@ -118,6 +121,12 @@ def read_table(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
         return msgspec.toml.decode(files[name], type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
         raise RuleError(f"{place.of_error(name, _utf8(files, name), str(error))}: {error}") from None
+
+
+def _responses(files: Mapping[str, bytes]) -> dict[str, Profile]:
+    if RESPONSES not in files:
+        return {}
+    return responses.profiles_of(read_table(files, RESPONSES, Tables), _utf8(files, RESPONSES))
 
 
 def _check_ids(pack: RulePack) -> None:

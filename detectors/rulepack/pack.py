@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from detectors.rulepack.keywords import Forms, Keyword
+from detectors.rulepack.responses import Profile
 from detectors.rulepack.schema import BehaviourRule, PolicyData, Rule, TextRule
 
 
@@ -19,6 +20,7 @@ class RulePack(Struct, frozen=True):
     forms: Forms
     version: str
     places: dict[str, str]  #: rule id -> ``file:line``, for messages
+    responses: dict[str, Profile] = field(default_factory=dict)  #: by market
 
     @property
     def rules(self) -> tuple[Rule, ...]:

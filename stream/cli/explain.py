@@ -40,9 +40,20 @@ class EventFileError(LanjieError):
 @click.option(
     "--log", "logs", multiple=True, metavar="LOG", help="Events before it, so that windows are as they were then."
 )
+@click.option("--market", help="Show what a gateway answers there: a profile of responses.toml, such as cn.")
+@click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="A model file of the message score.")
 @click.option("--lang", type=click.Choice(list(LANGUAGES)), default="both", show_default=True, help="Of the sentences.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the page.")
-def explain(*, event: str, lists: tuple[str, ...], logs: tuple[str, ...], lang: str, as_json: bool) -> None:
+def explain(
+    *,
+    event: str,
+    lists: tuple[str, ...],
+    logs: tuple[str, ...],
+    market: str | None,
+    model: Path | None,
+    lang: str,
+    as_json: bool,
+) -> None:
     """Show why an event is decided as it is.
 
     EVENT.json holds one event as it is on the topic, on one line or many; - is stdin. Shown are what fired and where in
@@ -50,7 +61,9 @@ def explain(*, event: str, lists: tuple[str, ...], logs: tuple[str, ...], lang: 
     """
     subject, text = _event(event)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    engine = Engine(load_snapshot(list_files(lists), metrics=Metrics(CollectorRegistry()), clock=SystemClock()))
+    metrics = Metrics(CollectorRegistry())
+    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), model=model)
+    engine = Engine(snapshot, market=market)
     for batch in _batches(logs, until=subject):
         engine.decide(batch)
     found = explained(engine, subject)

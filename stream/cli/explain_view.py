@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from detectors.explain import Explanation
-from detectors.model.decision import Reason
+from detectors.model.decision import Reason, Response
 from detectors.model.events import CardEvent, Event
 from detectors.model.numbers import mask
 
@@ -34,6 +34,7 @@ HEADINGS: Final = {
 }
 SAYINGS: Final = {
     "nothing": ("无", "nothing"),
+    "response": ("网关应答", "the gateway answers"),
     "protected": ("受保护号码:不论得分,一律放行", "a protected number: it passes whatever the score"),
     "allowed": ("主叫在白名单:一律放行", "the acting number is on the allow list: it passes"),
     "ceiling": ("这些迹象单独最多只能到", "these signs may lead no higher than"),
@@ -58,6 +59,8 @@ def lines(found: Explanation, event: Event, text: str, langs: tuple[int, ...]) -
     callee = "" if isinstance(event, CardEvent) else f" -> {mask(event.b_number) or '-'}"
     yield f"{decision.kind} {escape(event.id)}  {when}  {mask(decision.subject) or '-'}{callee}"
     yield f"[bold]{decision.action}[/]  {_say(ACTIONS[decision.action], langs)}"
+    if decision.response:
+        yield f"{_saying('response', langs)}: {escape(response_line(decision.response))}"
     yield ""
     yield _heading("fired", langs)
     yield from _fired(decision.reasons, text, langs) if decision.reasons else [f"  {_saying('nothing', langs)}"]
@@ -70,6 +73,17 @@ def lines(found: Explanation, event: Event, text: str, langs: tuple[int, ...]) -
     yield f"[dim]lists {decision.lists}, rules {decision.rules}[/]"
     if decision.appeal:
         yield escape(decision.appeal)
+
+
+def response_line(response: Response) -> str:
+    """In the words of its protocol: ``SIP 302 Moved Temporarily, redirect to challenge``."""
+    status = "" if response.status is None else f" {response.status}"
+    if response.protocol == "smpp":
+        status = f" 0x{response.status:08X}"
+    phrase = f" {response.phrase}" if response.phrase else ""
+    what = response.do + (f" to {response.target}" if response.target else "") + " with a tag" * response.label
+    headers = "".join(f"; {name}: {value}" for name, value in response.headers.items())
+    return f"{response.protocol.upper()}{status}{phrase}, {what}{headers}"
 
 
 def _fired(reasons: Iterable[Reason], text: str, langs: tuple[int, ...]) -> Iterator[str]:

@@ -109,9 +109,18 @@ class Rejects:
     type=click.Path(dir_okay=False),
     help="Takes the lines that are no event, as they are.  [default: OUTPUT.rejects]",
 )
+@click.option("--market", help="Decisions carry this market's responses: a profile of responses.toml, such as cn.")
+@click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="A model file of the message score.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Takes the summary.")
 def replay(
-    *, logs: tuple[str, ...], output: str | None, lists: tuple[str, ...], rejects: str | None, json_file: Path | None
+    *,
+    logs: tuple[str, ...],
+    output: str | None,
+    lists: tuple[str, ...],
+    rejects: str | None,
+    market: str | None,
+    model: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Decide event logs with no Kafka.
 
@@ -121,7 +130,9 @@ def replay(
     rejects = rejects or (f"{output}.rejects" if output and output != STDIN else None)
     _refuse_overwriting(logs, output, rejects)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    engine = Engine(load_snapshot(list_files(lists), metrics=Metrics(CollectorRegistry()), clock=SystemClock()))
+    metrics = Metrics(CollectorRegistry())
+    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), model=model)
+    engine = Engine(snapshot, market=market)
     tally, failure = Tally(), None
     clock = SystemClock()
     started = clock.monotonic()
