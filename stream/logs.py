@@ -1,10 +1,11 @@
-"""Event logs and number lists to lines: plain, gzip or zstd, told by their first bytes, not by their name.
+"""Event logs and number lists to lines: plain, gzip, zstd or xz, told by their first bytes, not by their name.
 
 Nothing is decoded here: a line that is no event must still reach the rejects file as the bytes it came in.
 """
 
 from __future__ import annotations
 
+import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ STDIN: Final = "-"
 CHUNK: Final = 1 << 18
 #: Bytes of one line. The longest event is 0.3 MB; a file without line ends must not fill the memory.
 MAX_LINE: Final = 16 << 20
-_GZIP, _ZSTD, _BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
+_GZIP, _ZSTD, _XZ, _BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"\xef\xbb\xbf"
 
 
 class LogError(LanjieError):
@@ -35,7 +36,7 @@ class Line(NamedTuple):
 
 
 class _Unpacker(Protocol):
-    """What zlib and zstandard share."""
+    """What zlib, zstandard and lzma share."""
 
     @property
     def eof(self) -> bool: ...
@@ -111,19 +112,21 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 def _unpack(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
     head = next(blocks, b"")
-    while len(head) < len(_ZSTD) and (more := next(blocks, b"")):
+    while len(head) < len(_XZ) and (more := next(blocks, b"")):
         head += more  # a pipe may give a byte at a time
     if head.startswith(_GZIP):
         start: Callable[[], _Unpacker] = lambda: cast(_Unpacker, zlib.decompressobj(wbits=31))  # noqa: E731
     elif head.startswith(_ZSTD):
         start = lambda: cast(_Unpacker, zstandard.ZstdDecompressor().decompressobj())  # noqa: E731
+    elif head.startswith(_XZ):
+        start = lambda: cast(_Unpacker, lzma.LZMADecompressor(lzma.FORMAT_XZ))  # noqa: E731
     else:
         yield head
         yield from blocks
         return
     try:
         yield from _members(head, blocks, start)
-    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+    except (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError) as error:
         raise LogError(f"{name}: damaged or cut short ({error}); what came before it was read") from None
 
 

@@ -9,6 +9,7 @@ from detectors.engine import Engine, Snapshot
 from detectors.model.errors import LanjieError
 from stream.clock import Clock
 from stream.metrics import Metrics
+from stream.model_files import read_model
 from stream.rule_files import build_in_background
 from stream.settings import Settings
 from stream.sources import read_lists, report
@@ -42,7 +43,8 @@ class Reloader:
             automaton = await build_in_background(self._settings.rules)
             self._metrics.automaton_seconds.set(self._clock.monotonic() - started)
             index = await asyncio.to_thread(read_lists, self._settings.lists, self._metrics)
-            snapshot = Snapshot.of(automaton, index)
+            model = read_model(self._settings.model) if self._settings.model else None
+            snapshot = Snapshot.of(automaton, index, model)
             self._engine.swap(snapshot)
         except (LanjieError, OSError) as error:
             self._metrics.reloads.labels("refused").inc()

@@ -14,6 +14,7 @@ from detectors.lists import NumberIndex
 from detectors.model.errors import NumberListError
 from stream.clock import Clock
 from stream.metrics import Metrics
+from stream.model_files import read_model
 from stream.number_files import load_index
 from stream.rule_files import read_pack
 from stream.settings import ListFile
@@ -23,15 +24,24 @@ log = logging.getLogger(__name__)
 LOGGED_ERRORS: Final = 10  # per file; all are counted
 
 
-def load_snapshot(lists: Sequence[ListFile], *, metrics: Metrics, clock: Clock, rules: Path | None = None) -> Snapshot:
+def load_snapshot(
+    lists: Sequence[ListFile],
+    *,
+    metrics: Metrics,
+    clock: Clock,
+    rules: Path | None = None,
+    model: Path | None = None,
+) -> Snapshot:
     """Read, parse and compile everything; seconds for millions of numbers, so keep it off the event loop.
 
     Raises:
         SourceError: a list file cannot be read to its end, or has no usable line.
         RuleError: the rules cannot be used.
+        ModelError: the model cannot be used.
     """
     started = clock.monotonic()
-    snapshot = Snapshot.of(build_automaton(rules, metrics, clock), read_lists(lists, metrics))
+    score = read_model(model) if model else None
+    snapshot = Snapshot.of(build_automaton(rules, metrics, clock), read_lists(lists, metrics), score)
     report(snapshot, metrics, seconds=clock.monotonic() - started, now=clock.wall_ms() / 1000)
     return snapshot
 
@@ -73,7 +83,8 @@ def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) 
     for name, size in snapshot.list_sizes.items():
         metrics.list_entries.labels(name).set(size)
     metrics.rules.set(snapshot.rule_count)
-    metrics.versions.info({"lists": snapshot.lists_version, "rules": snapshot.rules_version})
+    model = {"model": snapshot.model.version} if snapshot.model else {}
+    metrics.versions.info({"lists": snapshot.lists_version, "rules": snapshot.rules_version, **model})
     metrics.build_seconds.set(seconds)
     metrics.lists_loaded.set(now)
     metrics.rules_loaded.set(now)

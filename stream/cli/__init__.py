@@ -30,6 +30,7 @@ VERBS: Final = {
     "replay": Verb("stream.cli.replay:replay", "Decide event logs with no Kafka."),
     "lists": Verb("stream.cli.lists:lists", "Number lists: build, compact, check."),
     "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, lock, expand."),
+    "train": Verb("stream.cli.train:train", "Fit models from labelled data."),
     "explain": Verb("stream.cli.explain:explain", "Show why an event is decided as it is."),
     "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),
 }
