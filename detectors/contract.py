@@ -28,11 +28,12 @@ class Batch:
         calls: ``(index, event)`` of the call events.
         sms: ``(index, event, normalised text)`` of the SMS events.
         texts: the texts of ``sms``, in the same order.
+        named: position in ``sms`` -> links, numbers or ids in that text.
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         hits: index -> evidence so far; a later detector sees what earlier ones left.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "sms", "texts", "tokens")
+    __slots__ = ("a", "b", "calls", "events", "hits", "named", "sms", "texts", "tokens")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
@@ -46,9 +47,9 @@ class Batch:
         self.sms: list[tuple[int, SmsEvent, str]] = [
             (i, e, normalised) for (i, e), normalised in zip(sms, self.texts.normalised, strict=True)
         ]
-        worth = (self.sms[n] for n in self.texts.with_tokens())
-        found = ((i, extract(e.text, normalised)) for i, e, normalised in worth)
-        self.tokens: list[tuple[int, tuple[Token, ...]]] = [(i, tokens) for i, tokens in found if tokens]
+        found = ((n, extract(self.sms[n][1].text, self.sms[n][2])) for n in self.texts.with_tokens())
+        self.named: dict[int, tuple[Token, ...]] = {n: tokens for n, tokens in found if tokens}
+        self.tokens: list[tuple[int, tuple[Token, ...]]] = [(self.sms[n][0], each) for n, each in self.named.items()]
         self.hits: dict[int, list[Evidence]] = {}
 
     def add(self, index: int, evidence: Evidence) -> None:

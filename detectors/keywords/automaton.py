@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, get_args
 
 import ahocorasick
 
 from detectors.keywords.expand import LATIN
 from detectors.model.errors import RuleError
+from detectors.normalise.extract import Kind, Token, extract
 from detectors.normalise.text import OffsetMap, as_bytes, normalise
 from detectors.rulepack import RulePack, TextRule
 from detectors.rulepack.keywords import Keyword
 
 _STOP = re.compile(r"[，。！？；：、…,!?;:\n]")  # a sentence ends there: no word goes on, disguised or not
 _SHORTEST_TERM = 2  # one character (`的`) would match every message
+TOKENS: Final[tuple[Kind, ...]] = get_args(Kind)  #: what a term such as ``<url>`` stands for: any link
+_TOKEN_TERMS: Final = tuple(f"<{kind}>" for kind in TOKENS)
 Span = tuple[int, int]
 _Users = tuple[tuple[int, int], ...]  # (rule, bit of its group)
 _Disguise = tuple[_Users, int, str]  # of the word itself, keyword, kind
@@ -63,13 +67,17 @@ class Automaton:
         self.pack, self.rules = pack, pack.text
         self._full = [(1 << len(rule.all)) - 1 for rule in pack.text]
         self._ones, self._tops = _carries(pack.text)
-        self._trie = _trie(pack)
+        users = _users(pack.text, pack.places)
+        self._tokens = {kind: users.pop(f"<{kind}>", ()) for kind in TOKENS}
+        starts = _starts(pack.text)
+        self._token_bits = {kind: _bits(starts, used) for kind, used in self._tokens.items()}
+        self._trie = _trie(pack, users, starts)
         self.size = len(self._trie)
         self._prove()
 
-    def match(self, text: str, normalised: str) -> Found:
-        """The rules that ``text`` satisfies, and the disguised keywords in it."""
-        masks, first, disguised = self._scan(text, normalised)
+    def match(self, text: str, normalised: str, tokens: Iterable[Token] = ()) -> Found:
+        """The rules that ``text`` satisfies, and the disguised keywords in it. ``tokens``: what ``extract`` found."""
+        masks, first, disguised = self._scan(text, normalised, tokens)
         full = self._full
         fired = sorted(r for r, mask in masks.items() if mask == full[r]) if masks else ()
         if not fired and not disguised:
@@ -79,7 +87,9 @@ class Automaton:
         evasions = [Evasion(self.pack.keywords[k], kind, offsets.span(*span)) for k, kind, span in disguised]
         return Found(rules, evasions)
 
-    def worth(self, haystack: str, ends: Sequence[int]) -> list[int]:
+    def worth(
+        self, haystack: str, ends: Sequence[int], tokens: Mapping[int, Iterable[Token]] = MappingProxyType({})
+    ) -> list[int]:
         """Which of several texts can ``match`` anything: most do not, and then this is all they cost.
 
         Every group of a rule is a bit, the bits of a rule stand together with one above them: a one added at their
@@ -88,31 +98,41 @@ class Automaton:
         Args:
             haystack: all texts, as ``Texts.haystack`` has them.
             ends: where each text ends in it.
+            tokens: what ``extract`` found, by text.
         """
         found: list[int] = []
         if not self.size or not haystack:
             return found
-        ones, tops, bits, end, text = self._ones, self._tops, 0, ends[0], 0
+        given = {n: self._bits_of(each) for n, each in tokens.items()}
+        ones, tops, bits, end, text = self._ones, self._tops, given.get(0, 0), ends[0], 0
         for last, value in self._trie.iter(haystack):
             if last > end:
                 if bits & tops or bits + ones & tops:
                     found.append(text)
                 text = bisect_right(ends, last)
-                bits, end = 0, ends[text]
+                bits, end = given.get(text, 0), ends[text]
             bits |= value[0]
         if bits & tops or bits + ones & tops:
             found.append(text)
         return found
 
-    def near(self, text: str, normalised: str) -> Iterator[tuple[TextRule, int]]:
+    def _bits_of(self, tokens: Iterable[Token]) -> int:
+        bits = 0
+        for kind in {token.kind for token in tokens}:
+            bits |= self._token_bits.get(kind, 0)
+        return bits
+
+    def near(self, text: str, normalised: str, tokens: Iterable[Token] = ()) -> Iterator[tuple[TextRule, int]]:
         """The rules of which only one group of terms is missing, and which."""
-        masks, _, _ = self._scan(text, normalised)
+        masks, _, _ = self._scan(text, normalised, tokens)
         for r, mask in sorted(masks.items()):
             missing = self._full[r] & ~mask
             if missing.bit_count() == 1:
                 yield self.rules[r], missing.bit_length() - 1
 
-    def _scan(self, text: str, normalised: str) -> tuple[dict[int, int], dict[int, Span], list[tuple[int, str, Span]]]:
+    def _scan(
+        self, text: str, normalised: str, tokens: Iterable[Token]
+    ) -> tuple[dict[int, int], dict[int, Span], list[tuple[int, str, Span]]]:
         haystack = as_bytes(normalised)
         masks: dict[int, int] = {}
         first: dict[int, Span] = {}
@@ -125,6 +145,10 @@ class Automaton:
                         first[r] = (last + 1 - length, last + 1)
                 if disguise is not None:
                     disguises.append((disguise, (last + 1 - length, last + 1)))
+        for kind in {token.kind for token in tokens}:
+            for r, bit in self._tokens.get(kind, ()):
+                if r in masks:  # a rule has words too, so without any it cannot fire
+                    masks[r] |= bit
         return masks, first, self._worn(text, disguises, masks, first) if disguises else []
 
     def _worn(
@@ -157,11 +181,11 @@ class Automaton:
                     raise RuleError(f"{_place(self.pack.places, rule)}.near_misses: matched: {text!r}")
 
     def _fired(self, text: str) -> list[TextRule]:
-        return [rule for rule, _ in self.match(text, normalise(text)).rules]
+        normalised = normalise(text)
+        return [rule for rule, _ in self.match(text, normalised, extract(text, normalised)).rules]
 
 
-def _trie(pack: RulePack) -> ahocorasick.Automaton:
-    users = _users(pack.text, pack.places)
+def _trie(pack: RulePack, users: Mapping[str, _Users], starts: Sequence[int]) -> ahocorasick.Automaton:
     disguises: dict[str, _Disguise] = {}
     for k, keyword in enumerate(pack.keywords):
         plain = users.get(as_bytes(normalise(keyword.word)), ())
@@ -169,19 +193,23 @@ def _trie(pack: RulePack) -> ahocorasick.Automaton:
             for pattern in patterns:
                 disguises.setdefault(as_bytes(pattern), (plain, k, kind))
     trie = ahocorasick.Automaton()
-    starts = _starts(pack.text)
 
     @cache  # most patterns share theirs with others: less to hold, and to load where another process builds
     def value(length: int, used: _Users, disguise: _Disguise | None) -> _Value:
         bits = 0 if disguise is None else 1 << starts[-1]
-        for r, group in used:
-            bits |= group << starts[r]
-        return bits, length, used, disguise
+        return bits | _bits(starts, used), length, used, disguise
 
     for key in sorted(users.keys() | disguises.keys()):
         trie.add_word(key, value(len(key), users.get(key, ()), disguises.get(key)))
     trie.make_automaton()
     return trie
+
+
+def _bits(starts: Sequence[int], users: _Users) -> int:
+    bits = 0
+    for r, group in users:
+        bits |= group << starts[r]
+    return bits
 
 
 def _starts(rules: Sequence[TextRule]) -> list[int]:
@@ -200,8 +228,17 @@ def _users(rules: Sequence[TextRule], places: Mapping[str, str]) -> dict[str, _U
     """Term as bytes -> the groups of rules that it satisfies."""
     found: dict[str, list[tuple[int, int]]] = {}
     for r, rule in enumerate(rules):
+        if all(any(term.startswith("<") for term in group) for group in rule.all):
+            raise RuleError(f"{_place(places, rule)}.all: every group has a <...>; expected words alone in one of them")
         for g, group in enumerate(rule.all):
             for term in group:
+                if term.startswith("<"):
+                    if term not in _TOKEN_TERMS:
+                        raise RuleError(
+                            f"{_place(places, rule)}.all: {term!r}: expected one of {', '.join(_TOKEN_TERMS)}"
+                        )
+                    found.setdefault(term, []).append((r, 1 << g))
+                    continue
                 normalised = normalise(term)
                 if len(normalised) < _SHORTEST_TERM:
                     raise RuleError(

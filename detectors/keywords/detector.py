@@ -24,8 +24,9 @@ class Keywords:
 
     def inspect(self, batch: Batch) -> None:
         match = self._automaton.match
-        for i, sms, normalised in map(batch.sms.__getitem__, self._automaton.worth(*batch.texts.haystack)):
-            rules, evasions = match(sms.text, normalised)
+        for n in self._automaton.worth(*batch.texts.haystack, batch.named):
+            i, sms, normalised = batch.sms[n]
+            rules, evasions = match(sms.text, normalised, batch.named.get(n, ()))
             for rule, span in rules:
                 batch.add(i, Evidence(rule.id, rule.id, str(rule.version), span, detail=rule.fraud_class))
             if evasions:
@@ -36,8 +37,8 @@ class Keywords:
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules of which one group of terms is missing."""
-        for _, sms, normalised in batch.sms:
-            for rule, missing in self._automaton.near(sms.text, normalised):
+        for n, (_, sms, normalised) in enumerate(batch.sms):
+            for rule, missing in self._automaton.near(sms.text, normalised, batch.named.get(n, ())):
                 terms = rule.all[missing]
                 more = f", ... ({len(terms)} in all)" if len(terms) > _SHOWN else ""
                 yield NearMiss(rule.id, rule.id, str(rule.version), f"none of: {', '.join(terms[:_SHOWN])}{more}")

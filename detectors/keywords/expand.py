@@ -1,9 +1,10 @@
 """The forms in which a keyword is written to evade a filter, each with its kind. Bounded, and listed by `lanjie rules`.
 
     贷款    pinyin       daikuan            split        代贝款, 贝代款 ...
-            initials     (too short)        look-alike   货款 (a word: excluded) 贷窾 ...
+            initials     (too short)        look-alike   货款 (a word: excluded) 贷坎 ...
             mixed        dai款, 贷kuan      sound-alike  待款 (across words: excluded) 代款 戴款 ...
-            digits       da1kuan            alias        as the keyword's own entry says
+            digits       da1kuan            martian      贷窾, 貣款
+                                            alias        as the keyword's own entry says
 
 Separators, width, traditional and look-alike letters need no form: the normaliser undoes them.
 """
@@ -17,11 +18,11 @@ from typing import Final, Literal, NamedTuple, get_args
 from detectors.keywords.lexicon import Lexicon, lexicon
 from detectors.normalise.text import normalise
 
-Kind = Literal["pinyin", "initials", "mixed", "split", "look_alike", "sound_alike", "digits", "alias"]
+Kind = Literal["pinyin", "initials", "mixed", "split", "look_alike", "sound_alike", "martian", "digits", "alias"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 LATIN: Final = frozenset({"pinyin", "initials", "digits"})  #: count only as words of their own
 
-MAX_FORMS: Final = 400  #: of one kind of one keyword: 150 keywords stay below 50,000 patterns
+MAX_FORMS: Final = 400  #: of one kind of one keyword: 130 keywords make 50,000 patterns
 SHORTEST_LATIN: Final = 4  #: letters; shorter ones are in English words and codes
 SHORTEST_INITIALS: Final = 4
 PAIRS: Final = 8  #: most frequent substitutes that are tried in every place of a two-character word at once
@@ -31,6 +32,7 @@ MAX_CHANCE: Final = 1e-7
 MAX_CHANCE_ALL: Final = 5e-9  #: the same where every character is replaced
 
 _LETTERS: Final = {"o": "0", "i": "1", "l": "1", "e": "3", "a": "4", "s": "5", "b": "8", "g": "9", "z": "2"}
+_NUMERALS: Final = {ord(c): str(i) for i, c in enumerate("零一二三四五六七八九")}
 
 
 class Form(NamedTuple):
@@ -140,8 +142,11 @@ def _substituted(word: str, alike: list[list[str]]) -> Iterator[str]:
 
 
 def _look_alike(lex: Lexicon, word: str) -> Iterator[str]:
-    reading = lex.reading(word)
-    yield from _substituted(word, [lex.look_alike(c, sound) for c, sound in zip(word, reading, strict=True)])
+    yield from _substituted(word, [lex.look_alike(c) for c in word])
+
+
+def _martian(lex: Lexicon, word: str) -> Iterator[str]:
+    yield from _substituted(word, [lex.martian(c, r) for c, r in zip(word, lex.reading(word), strict=True)])
 
 
 def _sound_alike(lex: Lexicon, word: str) -> Iterator[str]:
@@ -149,7 +154,9 @@ def _sound_alike(lex: Lexicon, word: str) -> Iterator[str]:
 
 
 def _digits(lex: Lexicon, word: str) -> Iterator[str]:
-    """Letters of the reading as digits: any choice of letters everywhere, or one letter in one place."""
+    """Letters of the reading as digits: any choice of letters everywhere, or one letter in one place; and numerals."""
+    if (numerals := word.translate(_NUMERALS)) != word:
+        yield numerals
     text = "".join(lex.reading(word))
     letters = [c for c in _LETTERS if c in text]
     for chosen in product((False, True), repeat=len(letters)):
@@ -164,5 +171,6 @@ _MAKERS: Final = {
     "split": _split,
     "look_alike": _look_alike,
     "sound_alike": _sound_alike,
+    "martian": _martian,
     "digits": _digits,
 }

