@@ -6,7 +6,7 @@ once. It must not raise on any decodable event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -30,13 +30,14 @@ class Batch:
         texts: the texts of ``sms``, in the same order.
         named: position in ``sms`` -> links, numbers or ids in that text.
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
+        repeated: indexes of events that came before: they are decided again, but nothing counts them again.
         hits: index -> evidence so far; a later detector sees what earlier ones left.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "named", "sms", "texts", "tokens")
+    __slots__ = ("a", "b", "calls", "events", "hits", "named", "repeated", "sms", "texts", "tokens")
 
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.events = events
+    def __init__(self, events: Sequence[Event], repeated: Collection[int] = frozenset()) -> None:
+        self.events, self.repeated = events, repeated
         self.a: list[Canonical] = canonicals([e.a_e164 or e.a_number for e in events])
         self.b: list[Canonical] = canonicals(
             ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]

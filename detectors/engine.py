@@ -132,6 +132,11 @@ class Engine:
         """Call attempts whose time is out of their caller's window, or absurd: decided, but not counted in it."""
         return self._memory.windows.late + self._memory.windows.far
 
+    @property
+    def duplicate_events(self) -> int:
+        """Events that came before: decided again, but not counted again."""
+        return self._memory.recent.duplicates
+
     def decide(self, events: Sequence[Event]) -> list[Decision]:
         """One decision per event, in the same order."""
         return self._conclude(self._look(events))
@@ -144,7 +149,7 @@ class Engine:
         return Examination(decision, tuple(batch.hits.get(0, ())), self._protected.touches(event), tuple(near))
 
     def _look(self, events: Sequence[Event]) -> Batch:
-        batch = Batch(events)
+        batch = Batch(events, self._memory.recent.repeated([event.id for event in events]))
         for detector in self._detectors:
             detector.inspect(batch)
         return batch

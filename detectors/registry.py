@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detectors.behaviour import CallBehaviour, CallerWindows, Novelty, VictimWatch
+from detectors.behaviour import CallBehaviour, CallerWindows, Novelty, Recent, VictimWatch
 from detectors.campaign import CampaignIndex, Campaigns, TextCounts
 from detectors.content import Content
 from detectors.contract import Detector
@@ -24,12 +24,13 @@ class Memory:
     victims: VictimWatch
     campaigns: CampaignIndex
     texts: TextCounts
+    recent: Recent
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet."""
         windows = CallerWindows(rules.window_seconds * 1000, max_callers)
-        return cls(windows, Novelty(), VictimWatch(), CampaignIndex(), TextCounts())
+        return cls(windows, Novelty(), VictimWatch(), CampaignIndex(), TextCounts(), Recent())
 
 
 def build_detectors(

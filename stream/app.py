@@ -151,6 +151,7 @@ class Worker:
         self._reloader = Reloader(engine, settings, metrics=metrics, clock=clock)
         self.metrics.active_callers.set_function(lambda: engine.active_callers)
         self.metrics.late_events.set_function(lambda: engine.late_events)
+        self.metrics.duplicate_events.set_function(lambda: engine.duplicate_events)
         await ensure_topics(
             self.settings.bootstrap,
             [prefixed(topic, self.settings) for topic in ALL],

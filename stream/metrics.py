@@ -100,6 +100,9 @@ class Metrics:
         self.late_events = Gauge(
             "lanjie_late_events", "Call attempts whose time was out of their caller's window, since start.", registry=r
         )
+        self.duplicate_events = Gauge(
+            "lanjie_duplicate_events", "Events that came before, since start: decided, not counted.", registry=r
+        )
         self.list_entries = Gauge("lanjie_list_entries", "Numbers and prefixes on a list.", ["list"], registry=r)
         self.list_errors = Counter("lanjie_list_errors", "Lines of list files that could not be used.", registry=r)
         self.rules = Gauge("lanjie_rules", "Rules in force.", registry=r)

@@ -154,8 +154,10 @@ async def compact_in_background(base: Path, deltas: Sequence[Path], out: Path) -
     Raises:
         SourceError: it failed; ``out`` is as it was.
     """
-    command = [sys.executable, "-m", "stream.cli", "lists", "compact", "-o", str(out), str(base), *map(str, deltas)]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    command = [sys.executable, "-m", "stream.cli", "lists", "compact", "--yield", "-o", str(out)]
+    process = await asyncio.create_subprocess_exec(
+        *command, str(base), *map(str, deltas), stderr=asyncio.subprocess.PIPE
+    )
     _, errors = await process.communicate()
     if process.returncode:
         raise SourceError(f"{out}: compaction failed: {errors.decode('utf-8', 'replace').strip()[-500:]}")

@@ -2,7 +2,8 @@
 
 from detectors.behaviour.detector import CallBehaviour
 from detectors.behaviour.novelty import Novelty
+from detectors.behaviour.recent import Recent
 from detectors.behaviour.victims import VictimWatch
 from detectors.behaviour.window import CallerWindows
 
-__all__ = ["CallBehaviour", "CallerWindows", "Novelty", "VictimWatch"]
+__all__ = ["CallBehaviour", "CallerWindows", "Novelty", "Recent", "VictimWatch"]

@@ -36,10 +36,11 @@ class CallBehaviour:
 
     def inspect(self, batch: Batch) -> None:
         observe, novelty, a, b, lowest = self._windows.observe, self._novelty, batch.a, batch.b, self._lowest
+        repeated = batch.repeated
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
         for i, (event, caller, callee) in enumerate(zip(batch.events, a, b, strict=True)):
             kind = type(event)
-            if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
+            if not caller or i in repeated or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                 continue
             if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
                 if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]

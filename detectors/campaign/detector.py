@@ -86,7 +86,7 @@ class Campaigns:
         hits, a, add, known = batch.hits, batch.a, self._counts.add, self._index.known
         for i, sms, normalised in batch.sms:
             sender = a[i]
-            if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port":
+            if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port" or i in batch.repeated:
                 continue
             count, senders = add(hash(normalised), sender, sms.time)
             if i in hits and _is_suspicious(hits[i]):

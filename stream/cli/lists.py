@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -86,8 +87,11 @@ def build(
 @click.argument("base", type=click.Path(dir_okay=False, path_type=Path), metavar="BASE.lanjie")
 @click.argument("deltas", nargs=-1, required=True, metavar="[KIND:]DELTA...")
 @_OUT
-def compact(*, base: Path, deltas: tuple[str, ...], output: Path) -> None:
+@click.option("--yield", "yields", is_flag=True, help="Give way to every other process.")
+def compact(*, base: Path, deltas: tuple[str, ...], output: Path, yields: bool) -> None:
     """Fold deltas into a snapshot: their rows are added, and what `op` says to remove goes."""
+    if yields:
+        os.nice(19)
     told = Told()
     layers = [Layer(open_table(base)), *(read_layer([delta], told) for delta in list_files(deltas))]
     table = NumberIndex(layers=layers).compacted()

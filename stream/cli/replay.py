@@ -43,6 +43,7 @@ class Tally:
     decided: int = 0
     rejected: int = 0
     late: int = 0
+    duplicates: int = 0
     seconds: float = 0.0
     actions: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (kind, action)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -68,6 +69,7 @@ class Tally:
             "rejected": self.rejected,
             "rejected_by_code": dict(self.codes),
             "late_events": self.late,
+            "duplicate_events": self.duplicates,
             "by_action": dict(by_action),
             "by_kind": by_kind,
             "by_reason": dict(self.reasons),
@@ -147,6 +149,7 @@ def replay(
     if rejects and not tally.rejected:
         Path(rejects).unlink()  # an empty file would look like a finding
     tally.seconds, tally.late = clock.monotonic() - started, engine.late_events
+    tally.duplicates = engine.duplicate_events
     report = tally.report(engine)
     if json_file:
         json_file.write_bytes(dump_json(report))

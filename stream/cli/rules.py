@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections.abc import Iterable
@@ -64,6 +65,7 @@ def lock_(*, folder: Path | None, retire: tuple[str, ...]) -> None:
 @_FOLDER
 def compile_(*, folder: Path | None) -> None:
     """For `stream.rule_files.build_in_background`: the automaton of a pack, proven, as a pickle to the output."""
+    os.nice(19)  # the worker that waits for it decides meanwhile
     built = Automaton(read_pack(folder))
     sys.stdout.buffer.write(pickle.dumps(built, protocol=pickle.HIGHEST_PROTOCOL))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.behaviour import Novelty, VictimWatch
+from detectors.behaviour import Novelty, Recent, VictimWatch
 from detectors.behaviour.novelty import DAY_MS
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
@@ -57,7 +57,7 @@ def fired(events):
         (calls(14, ring_ms=8_000), set()),
         (calls(9, numbers=lambda i: f"1390000{i * 3:04}"), {"CALL_SEQUENTIAL"}),
         (calls(9, numbers=lambda i: f"1390000{i * 30:04}"), set()),
-        ([e for i in range(8) for e in (*calls(1, numbers=lambda _, i=i: callee(i)),
+        ([e for i in range(8) for e in (CallEvent(id=f"a{i}", time=START, a_number=A, b_number=callee(i)),
           SmsEvent(id=f"s{i}", time=START, a_number=A, b_number=callee(i), text=""))], {"VOICE_THEN_SMS"}),
         ([SmsEvent(id=f"s{i}", time=START, a_number=A, b_number="13911112222", text="") for i in range(40)],
          {"SMS_BURST"}),
@@ -165,3 +165,34 @@ def test_two_weeks_of_550_ordinary_people_raise_no_warning():
     assert len(decisions) > 16_000
     warned = Counter(r.code for d in decisions if ACTIONS[d.action] >= ACTIONS["warn"] for r in d.reasons)
     assert not warned
+
+
+@given(st.lists(st.sampled_from([f"e{i}" for i in range(12)]), max_size=60), st.integers(1, 7))
+def test_repeated_events_are_those_among_the_newest(ids, chunk):
+    """Against a model that keeps all: surely found are the last 3, surely not found what is 6 or more new ids ago."""
+    recent, new = Recent(size=3), []
+    found = []
+    for at in range(0, len(ids), chunk):
+        part = ids[at : at + chunk]
+        repeated = recent.repeated(part)
+        found += [i in repeated for i in range(len(part))]
+    for name, came_before in zip(ids, found, strict=True):
+        age = new[::-1].index(name) if name in new else 99
+        assert came_before or age >= 3
+        assert not came_before or age < 6
+        if not came_before:
+            new.append(name)
+    one_by_one = Recent(size=3)
+    assert [bool(one_by_one.repeated([name])) for name in ids] == found
+    assert one_by_one.duplicates == recent.duplicates == sum(found)
+
+
+def test_an_event_that_comes_again_is_decided_but_not_counted():
+    events = calls(39, numbers=lambda _: "13911112222")
+    engine = Engine(SNAPSHOT)
+    again = [engine.decide(events), engine.decide(events), engine.decide(events[:1] * 9)]
+    assert {d.action for decisions in again for d in decisions} == {"allow"}
+    assert [len(decisions) for decisions in again] == [39, 39, 9]
+    assert engine.duplicate_events == 48
+    (last,) = engine.decide(calls(40, numbers=lambda _: "13911112222")[-1:])
+    assert "CALL_BURST" in {reason.code for reason in last.reasons}
