@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench clean lock
+.PHONY: help demo test lint format bench quality clean lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / - /'
@@ -32,6 +32,9 @@ format: $(STAMP) ## rewrite the sources in the house format
 
 bench: $(STAMP)  ## lanjie against a stock Faust agent and bare aiokafka, interleaved, ratios
 	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
+
+quality: $(STAMP) ## what is caught and who is troubled, on published data -> tests/benchmarks/QUALITY.md
+	@$(BIN)/python -m tests.benchmarks.quality --date $$(date -u +%F) $(ARGS)
 
 clean:           ## stop the local Kafka, remove everything that was made
 	@test ! -x $(BIN)/lanjie || $(BIN)/lanjie dev kafka down

@@ -1,6 +1,6 @@
 """How many disguised keywords are found, and how often ordinary messages seem to hold one.
 
-    python -m tests.benchmarks.evasion [FOLDER with sms/ and evasion_lexicons/]
+    python -m tests.benchmarks.evasion [--data FOLDER]
 
 The variants are made here from published lexicons (look-alike, sound-alike, "Martian", split characters, meaningless
 symbols) and pypinyin, and know nothing of how the detector expands its keywords. Every shipped keyword is disguised in
@@ -11,10 +11,7 @@ there), and initials of words of less than four characters.
 
 from __future__ import annotations
 
-import argparse
 import random
-import re
-import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -25,9 +22,9 @@ from pypinyin import lazy_pinyin
 from detectors.keywords import Automaton
 from detectors.normalise.text import normalise
 from detectors.rulepack import load_rules
-from tests.benchmarks.sms_data import FOLDER, is_ham, texts
+from tests.benchmarks.report import Finding, Section, run, table
+from tests.benchmarks.sms_data import DATA, is_ham, texts
 
-DATA = FOLDER.parent
 REQUIRED, EXTRA = 0.95, 0.0005
 CARRIERS = ("您好，需要{}请回复我们的客服，谢谢", "本店长期办理 {} 业务", "最新：{}！欢迎咨询")
 PER_CHAR = 8  # variants of one character that are tried, by seed
@@ -71,14 +68,14 @@ def variants(word: str, lex: Lexicons, rng: random.Random) -> Iterator[tuple[str
     digits = "".join(sounds).translate(LETTERS)
     if digits != "".join(sounds):
         yield "digits for letters", digits
-    for kind, table in (
+    for kind, lexicon in (
         ("split", lex.split),
         ("look-alike", lex.look_alike),
         ("sound-alike", lex.sound_alike),
         ("Martian", lex.martian),
     ):
         for i, char in enumerate(word):
-            found = table.get(char, [])
+            found = lexicon.get(char, [])
             for other in rng.sample(found, min(PER_CHAR, len(found))):
                 yield kind, word[:i] + other + word[i + 1 :]
     yield "symbols between", rng.choice(lex.symbols).join(word)
@@ -107,26 +104,37 @@ def measure(data: Path) -> tuple[dict[str, tuple[int, int, list[str]]], int, int
     return counts, extra, len(ham)
 
 
-def markdown(data: Path) -> tuple[str, bool]:
-    """The section of the report, and whether the requirements are met."""
+def section(data: Path) -> Section:
+    """Recall by kind of disguise, and extra hits on ham."""
     counts, extra, ham = measure(data)
-    rows = [
-        f"| {kind} | {tried:,} | {found / tried:.3f} | {' '.join(re.sub('[|]', '', m) for m in missed[:4])} |"
+    rows = (
+        (kind, f"{tried:,}", f"{found / tried:.4f}", " ".join(missed[:4]))
         for kind, (tried, found, missed) in counts.items()
+    )
+    text = (
+        "Variants of every shipped keyword from published lexicons of look-alike, sound-alike, Martian and split "
+        "characters and from pypinyin, in a carrier sentence; the generator knows nothing of the detector's expansion. "
+        "Left out: variants that are words of jieba's dictionary or stand in the ham, and initials of words of less "
+        "than four characters.\n\n"
+        f"{table(('disguise', '>variants', '>found', 'for example missed'), rows)}\n\n"
+        f"Ham: {extra} of {ham:,} messages seem to hold a disguised keyword.\n"
+    )
+    findings = [
+        Finding(
+            f"Evasion, {kind}: recall >= {REQUIRED}", f"{found / tried:.4f} of {tried:,}", found >= REQUIRED * tried
+        )
+        for kind, (tried, found, _) in counts.items()
     ]
-    text = "\n".join(("| Disguise | variants | found | for example missed |", "|---|---|---|---|", *rows))
-    text += f"\n\nHam: {extra} of {ham:,} messages ({extra / ham:.3%}) seem to hold a disguised keyword.\n"
-    passed = all(found >= REQUIRED * tried for tried, found, _ in counts.values()) and extra <= EXTRA * ham
-    return text, passed
+    on_ham = Finding(
+        f"Evasion: extra hits on ham <= {EXTRA:.2%}", f"{extra / ham:.4%} ({extra} of {ham:,})", extra <= EXTRA * ham
+    )
+    return Section(text, (*findings, on_ham))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=DATA)
-    text, passed = markdown(parser.parse_args().folder)
-    print(text)  # noqa: T201
-    sys.exit(not passed)
+def markdown(data: Path = DATA) -> tuple[str, bool]:
+    """The section of the report, and whether the requirements are met."""
+    return section(data).markdown()
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, section)

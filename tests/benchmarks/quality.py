@@ -1,132 +1,124 @@
-"""What the shipped rules catch and whom they trouble, on published message collections.
+"""Measures what the project promises and writes QUALITY.md: `make quality`.
 
-    python -m tests.benchmarks.quality                  # data in ../shared/data/sms beside the checkout
-    python -m tests.benchmarks.quality --data FOLDER    # *.jsonl.xz with {"label", "class", "text"} a line
+    python -m tests.benchmarks.quality --date 2026-11-25 [--data FOLDER] [--report-only]
 
-Rules are written against the ``dev`` part and judged on the ``held-out`` quarter. Near-duplicates fall in the same
-part: of each message the eight smallest hashes of its 5-grams (digits left out) are kept, and a message that shares
-three of them with an earlier one goes where that one went. Deterministic: no seed but the hash.
+Each section is a module beside this one and can be run by itself. Ends with 1 if a requirement is not met.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from heapq import nsmallest
+import importlib
+import os
+import platform
+import sys
+import time  # noqa: TID251 - a benchmark reads the clock
+from importlib.metadata import PackageNotFoundError, version
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
-from rich.console import Console
-from rich.table import Table
+from tests.benchmarks.report import Finding, Section, verdicts
+from tests.benchmarks.sms_data import DATA
 
-from detectors.engine import Engine, Snapshot
-from detectors.lists import NumberIndex
-from detectors.model.decision import ACTIONS, Action
-from detectors.model.events import SmsEvent
-from detectors.normalise.text import normalise
-from detectors.rulepack import load_rules
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "sms"
-STEPS = (Action.WARN, Action.CHALLENGE, Action.DELAY, Action.BLOCK)
-PARTS = ("dev", "held-out")
-GRAM = 5
-SKETCH = 8  # hashes kept of a message
-NEAR = 3  # hashes in common that make a near-duplicate
-T0 = 1_790_000_000_000
+OUT = Path(__file__).with_name("QUALITY.md")
+LIBRARIES = ("numpy", "pyahocorasick", "rapidfuzz", "opencc", "msgspec", "scikit-learn", "jieba", "pypinyin")
 
 
-class Message(NamedTuple):
-    """One labelled message."""
+class Part(NamedTuple):
+    """A section of the report."""
 
-    source: str
-    label: str  #: fraud, illegal, ad, ham, other
-    kind: str  #: the collection's own class
-    text: str
-
-
-def read(data: Path = DATA) -> list[Message]:
-    """All messages of all collections in ``data``, in file order.
-
-    Raises:
-        FileNotFoundError: there is no collection.
-    """
-    files = sorted(data.glob("*.jsonl.xz"))
-    if not files:
-        raise FileNotFoundError(f"{data}: no *.jsonl.xz; name the folder of the collections with --data")
-    messages = []
-    for path in files:
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
-            rows = map(json.loads, lines)
-            messages += [Message(path.name.split(".")[0], r["label"], r["class"], r["text"]) for r in rows]
-    return messages
+    title: str
+    module: str
+    requirement: str  #: said as a whole where the module does not say its requirements one by one
 
 
-def parts(messages: Sequence[Message]) -> list[str]:
-    """The part of each message: that of the first message that it nearly duplicates."""
-    leaders: dict[int, list[int]] = defaultdict(list)  # hash -> the first messages of their kind that have it
-    part_of: list[str] = []
-    for i, message in enumerate(messages):
-        sketch = _sketch(message.text)
-        shared = Counter(leader for key in sketch for leader in leaders[key])
-        leader, same = max(shared.items(), key=lambda found: (found[1], -found[0]), default=(i, 0))
-        if same >= min(NEAR, len(sketch)):
-            part_of.append(part_of[leader])
-            continue
-        for key in sketch:
-            leaders[key].append(i)
-        part_of.append(PARTS[crc32(repr(sketch).encode()) % 4 == 3])
-    return part_of
+PARTS = (
+    Part("Messages: rules alone", "sms", "Messages, rules alone"),
+    Part("Messages: rules and the fitted score", "sms_score", "Messages, with the fitted score"),
+    Part("Evasion", "evasion", "Evasion"),
+    Part("Block-list churn", "churn", "Churn: as-of answers right for every date"),
+    Part("Number lists at scale", "lists_scale", "Number lists"),
+    Part("Campaigns", "campaign", "Campaigns"),
+    Part("50,000 patterns", "patterns", "50,000 patterns: cost of a message at most 2 x of that at 2,000"),
+)
 
 
-def _sketch(text: str) -> list[int]:
-    bare = "".join(c for c in normalise(text) if not c.isdecimal())
-    grams = {bare[i : i + GRAM] for i in range(max(1, len(bare) - GRAM + 1))}
-    return nsmallest(SKETCH, (crc32(gram.encode("utf-8", "surrogatepass")) for gram in grams))
+def measure(part: Part, data: Path) -> Section:
+    """Run one section. One that is not there is a requirement that is not met."""
+    name = f"tests.benchmarks.{part.module}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        text = f"Not measured: `{error.name}` is missing.\n"
+        return Section(text, (Finding(part.requirement, "not measured", met=False),))
+    if hasattr(module, "section"):
+        found: Section = module.section(data)
+        return found
+    text, met = module.markdown(*([data] if signature(module.markdown).parameters else []))
+    return Section(text, (Finding(part.requirement, "see the section", met),))
 
 
-def decide(messages: Sequence[Message]) -> list[Action]:
-    """What the shipped rules alone, without any number list, do about each message."""
-    engine = Engine(Snapshot.build(load_rules(), NumberIndex()))
-
-    events = [
-        SmsEvent(id=f"q{i}", time=T0, a_number="+8613800000000", b_number="+8613900000000", text=message.text)
-        for i, message in enumerate(messages)
-    ]
-    return [ACTIONS[decision.action] for decision in engine.decide(events)]
-
-
-def table(messages: Sequence[Message], in_part: Sequence[str], actions: Sequence[Action]) -> Table:
-    """One row a collection and class: messages, and per cent at each measure or above, in either part."""
-    rows: dict[tuple[str, str, str], dict[str, Counter[Action]]] = defaultdict(lambda: defaultdict(Counter))
-    for message, part, action in zip(messages, in_part, actions, strict=True):
-        group = "fraud+illegal" if message.label in ("fraud", "illegal") else message.label
-        for kind in ("all", message.kind):
-            rows[message.source, group, kind][part][action] += 1
-    out = Table("collection", "label", "class", title="per cent at each measure or above")
-    for part in PARTS:
-        for head in (f"n {part}", *(step.wire for step in STEPS)):
-            out.add_column(head, justify="right")
-    for key in sorted(rows):
-        out.add_row(*key, *(cell for part in PARTS for cell in _cells(rows[key][part])))
-    return out
+def machine() -> str:
+    """Where the figures come from."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} CPUs ({platform.machine()}, {platform.system()} {platform.release()}), load before the run "
+        f"{load}; Python {platform.python_version()}; {versions}"
+    )
 
 
-def _cells(seen: Counter[Action]) -> list[str]:
-    count = seen.total()
-    reached = [sum(n for action, n in seen.items() if action >= step) for step in STEPS]
-    return [str(count), *(f"{100 * n / count:.2f}" if count else "-" for n in reached)]
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def report(date: str, where: str, sections: list[tuple[Part, Section, float]]) -> str:
+    """The whole file."""
+    findings = [finding for _, section, _ in sections for finding in section.findings]
+    missed = sum(not finding.met for finding in findings)
+    seconds = sum(took for _, _, took in sections)
+    head = (
+        "# Quality\n\n"
+        "Written by `make quality`; do not edit. The data are published collections that stay outside the repository "
+        "(`../shared/data` beside the checkout, or `--data FOLDER`).\n\n"
+        f"- date: {date}\n- machine: {where}\n- took: {seconds:.0f} s\n"
+        f"- requirements: {len(findings) - missed} of {len(findings)} met\n\n## Summary\n\n{verdicts(findings)}\n"
+    )
+    body = (
+        f"## {part.title}\n\n`python -m tests.benchmarks.{part.module}` ({took:.0f} s)\n\n{section.text}"
+        for part, section, took in sections
+    )
+    return "\n".join((head, *body))
 
 
 def main() -> None:
-    """Read, decide, print."""
+    """Measure, write, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help="where the collections are")
-    messages = read(parser.parse_args().data)
-    Console(width=150).print(table(messages, parts(messages), decide(messages)))
+    parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help="where the published data is")
+    parser.add_argument("--date", required=True, help="to be written into the report")
+    parser.add_argument("-o", "--output", type=Path, default=OUT, metavar="FILE")
+    parser.add_argument("--report-only", action="store_true", help="end with 0 also if a requirement is not met")
+    args = parser.parse_args()
+    if not (args.data / "sms").is_dir() or not (args.data / "number_lists").is_dir():
+        sys.exit(
+            f"nothing measured: {args.data} has no sms/ and number_lists/. The published data is no part of the "
+            "repository; put it into ../shared/data beside the checkout, or name its folder with --data FOLDER."
+        )
+    where, sections = machine(), []
+    for part in PARTS:
+        started = time.perf_counter()
+        section = measure(part, args.data)
+        sections.append((part, section, time.perf_counter() - started))
+        met = sum(finding.met for finding in section.findings)
+        print(f"{part.title}: {met} of {len(section.findings)} met, {sections[-1][2]:.0f} s", file=sys.stderr)  # noqa: T201
+    args.output.write_text(report(args.date, where, sections), encoding="utf-8")
+    findings = [finding for _, section, _ in sections for finding in section.findings]
+    print(verdicts(findings))  # noqa: T201
+    sys.exit(not args.report_only and not all(finding.met for finding in findings))
 
 
 if __name__ == "__main__":
