@@ -66,7 +66,7 @@ def build(data: Path) -> LabelledLog:
 
 def person(number: int) -> str:
     """A Copenhagen participant's number."""
-    return f"+861990000{number:04d}"
+    return f"+8619900{number * 7_919 % 10**6:06d}"  # apart: numbers in a row would be neighbours
 
 
 def _sms(data: Path) -> Iterator[tuple[Event, Label]]:

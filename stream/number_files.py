@@ -156,7 +156,7 @@ async def compact_in_background(base: Path, deltas: Sequence[Path], out: Path) -
     """
     command = [sys.executable, "-m", "stream.cli", "lists", "compact", "--yield", "-o", str(out)]
     process = await asyncio.create_subprocess_exec(
-        *command, str(base), *map(str, deltas), stderr=asyncio.subprocess.PIPE
+        *command, str(base), *map(str, deltas), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
     if process.returncode:

@@ -47,7 +47,8 @@ class TextCounts:
             time: event time, ms UTC.
         """
         if len(self._young) >= self._max or time - self._since >= self._span:
-            self._young, self._old, self._since = {}, self._young, max(time, self._since)
+            kept = self._young if time - self._since < 2 * self._span else {}  # after a silence all is old
+            self._young, self._old, self._since = {}, kept, max(time, self._since)
         count = self._young.get(hashed) or self._old.pop(hashed, None)
         if count is None:
             self._young[hashed] = sender

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import log
+from typing import NamedTuple
 from zlib import crc32
 
 from msgspec import Struct
@@ -14,14 +15,24 @@ from detectors.model.numbers import Canonical
 
 _SENDER_BITS = 256
 LEAST = 0.75  #: part of two texts that must be common, in order (insertions and deletions only)
+_OF_FIRST = 0.7  # the same with a campaign's first text: or it would drift from wording to wording
+_NEW = 0.95  # a text less like any wording than this is a wording of its own
+_WORDINGS = 8  # of a campaign that others are compared with
+_EXACT = 64  # texts of a campaign that are known letter by letter; the others are found by sketch
+
+
+class Wording(NamedTuple):
+    """A text of a campaign that others are compared with."""
+
+    campaign: str  #: its id
+    text: str
 
 
 class Campaign(Struct, gc=False):
     """One campaign. ``weight`` is its hits, each halved every half-life, as of ``last``."""
 
     id: str
-    text: str  #: of its first message, as normalised; in memory only
-    sketch: Sketch
+    wordings: list[str]  #: texts that others are compared with, as normalised, its first one first; in memory only
     first: int  #: event time, ms UTC
     last: int
     hits: int = 0
@@ -47,7 +58,7 @@ class CampaignIndex:
         self._half_life, self._max = half_life_ms, max_campaigns
         self._exact: dict[int, Campaign] = {}  # hash of a text -> its campaign
         self._texts: dict[str, list[int]] = {}  # campaign id -> hashes of its texts
-        self._holders: dict[int, list[Campaign]] = {}  # hash -> campaigns that have it in their sketch
+        self._holders: dict[int, list[Wording]] = {}  # hash -> wordings that have it in their sketch
         self._campaigns: dict[str, Campaign] = {}  # in order of being hit
 
     def __len__(self) -> int:
@@ -62,10 +73,12 @@ class CampaignIndex:
         hashed = hash(normalised)
         campaign = self._exact.get(hashed)
         if campaign is None:
-            campaign = self._find(normalised, hashes := sketch(normalised))
-            campaign = campaign or self._new(Campaign(f"{digest(normalised):016x}", normalised, hashes, time, time))
+            campaign, like = self._find(normalised, hashes := sketch(normalised))
+            campaign = campaign or self._new(Campaign(f"{digest(normalised):016x}", [], time, time))
+            if like < _NEW and len(campaign.wordings) < _WORDINGS:
+                self._word(campaign, normalised, hashes)
             texts = self._texts[campaign.id]
-            if len(texts) < _TEXTS:
+            if len(texts) < _EXACT:
                 texts.append(hashed)
                 self._exact[hashed] = campaign
         self._count(campaign, sender, time)
@@ -83,39 +96,42 @@ class CampaignIndex:
         campaign.hits += 1
         campaign.seen |= 1 << crc32(sender.encode()) % _SENDER_BITS
 
-    def _find(self, normalised: str, hashes: Sketch) -> Campaign | None:
-        """The campaign most like it. The sketch proposes, the texts decide: common trigrams make few hashes common."""
-        common: Counter[str] = Counter()
-        for value in hashes:
-            for campaign in self._holders.get(value, ()):
-                common[campaign.id] += 1
-        best, most = None, LEAST
-        for name, count in common.items():
+    def _find(self, normalised: str, hashes: Sketch) -> tuple[Campaign | None, float]:
+        """The campaign with the wording most like it, and how like. The sketch proposes, the texts decide: common
+        trigrams make few hashes common.
+        """
+        common = Counter(wording for value in hashes for wording in self._holders.get(value, ()))
+        best, most = None, 0.0
+        for wording, count in common.items():
             if count >= ALIKE:
-                campaign = self._campaigns[name]
-                like = Indel.normalized_similarity(campaign.text, normalised, score_cutoff=most)
-                if like > most or (like == most and best is None):
-                    best, most = campaign, like
-        return best
+                like = Indel.normalized_similarity(wording.text, normalised, score_cutoff=max(most, LEAST))
+                if like > most and self._is_near_the_first(wording.campaign, normalised):
+                    best, most = self._campaigns[wording.campaign], like
+        return best, most
+
+    def _is_near_the_first(self, name: str, text: str) -> bool:
+        first = self._campaigns[name].wordings[0]
+        return Indel.normalized_similarity(first, text, score_cutoff=_OF_FIRST) > 0
+
+    def _word(self, campaign: Campaign, text: str, hashes: Sketch) -> None:
+        campaign.wordings.append(text)
+        for value in hashes:
+            self._holders.setdefault(value, []).append(Wording(campaign.id, text))
 
     def _new(self, campaign: Campaign) -> Campaign:
         if len(self._campaigns) >= self._max:
             self._forget(next(iter(self._campaigns)))
         self._campaigns[campaign.id] = campaign
         self._texts[campaign.id] = []
-        for value in campaign.sketch:
-            self._holders.setdefault(value, []).append(campaign)
         return campaign
 
     def _forget(self, name: str) -> None:
         campaign = self._campaigns.pop(name)
         for hashed in self._texts.pop(name):
             del self._exact[hashed]
-        for value in campaign.sketch:
-            holders = self._holders[value]
-            holders.remove(campaign)
-            if not holders:
-                del self._holders[value]
-
-
-_TEXTS = 64  #: wordings of a campaign that are known letter by letter; the others are found by sketch
+        for text in campaign.wordings:
+            for value in sketch(text):
+                holders = self._holders[value]
+                holders.remove(Wording(name, text))
+                if not holders:
+                    del self._holders[value]

@@ -56,8 +56,8 @@ class Table:
         self._spans, self._names = sections["spans"], sections["names"]
         # Single look-ups go through these: a number out of a numpy array costs ten times one out of a list.
         self._sorted = memoryview(self.keys)
-        self._cover, self._start = self.covers.tolist(), self._starts.tolist()
-        self._offset, self._piece = self._offsets.tolist(), self._over.tolist()
+        self._start, self._offset = memoryview(self._starts), memoryview(self._offsets)
+        self._piece = memoryview(self._over)
         self.texts: dict[str, list[int]] = msgspec.json.decode(bytes(sections["texts"]))
         meta = msgspec.json.decode(bytes(sections["meta"]), type=Meta)
         self.sizes = {ListKind(kind): size for kind, size in enumerate(meta.sizes)}
@@ -100,7 +100,7 @@ class Table:
         length = len(k.digits_of(number))
         piece = bisect_right(self._start, value)
         for i in self._piece[self._offset[piece] : self._offset[piece + 1]]:
-            low, high, needed, digits, owner = self._cover[i]
+            low, high, needed, digits, owner = self.covers[i].item()
             if not needed or needed == length:
                 yield self._match((low, high), digits, owner)
 
@@ -108,7 +108,7 @@ class Table:
         """All entries, as objects. Slow for millions: for exports and tests."""
         for value, owner in zip(self.keys.tolist(), self.owners.tolist(), strict=True):
             yield Entry(k.number_of(value), self.provenance(owner))
-        for low, high, length, _, owner in self._cover:
+        for low, high, length, _, owner in self.covers.tolist():
             if length:
                 yield Entry(k.number_of(low), self.provenance(owner), last=k.number_of(high - 1))
             else:

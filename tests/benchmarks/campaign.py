@@ -58,7 +58,7 @@ def recall(folder: Path) -> Iterator[Found]:
         campaigns = [index.add(text, "+8613800000000", 0) for text in chosen]
         for text, campaign in zip(chosen, campaigns, strict=True):
             hit = index.add(edited(text, share, letters, rng), "+8613800000001", 1) is campaign
-            seen[campaign.text == text, hit] += 1
+            seen[campaign.wordings[0] == text, hit] += 1
         yield Found(
             share, seen[True, True] + seen[True, False], seen[True, True], seen[False, True] + seen[False, False],
             seen[False, True],

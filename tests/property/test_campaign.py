@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from detectors.campaign import CampaignIndex, Campaigns
 from detectors.campaign.detector import TextCounts
+from detectors.campaign.sketch import sketch
 from detectors.contract import Batch
 from detectors.model.decision import Evidence
 from detectors.model.events import SmsEvent
@@ -27,7 +28,7 @@ def test_hits_weight_and_times_equal_those_of_all_messages_kept(seen):
     index = CampaignIndex(HALF_LIFE)
     for text, sender, time in seen:
         campaign = index.add(text, sender, time)
-    same = [(sender, time) for text, sender, time in seen if text == campaign.text]
+    same = [(sender, time) for text, sender, time in seen if text == campaign.wordings[0]]
     assert campaign.hits == len(same)
     assert (campaign.first, campaign.last) == (min(t for _, t in same), max(t for _, t in same))
     assert campaign.weight == pytest.approx(sum(0.5 ** ((campaign.last - t) / HALF_LIFE) for _, t in same))
@@ -71,7 +72,7 @@ def test_memory_is_bounded_and_what_is_forgotten_leaves_nothing(texts):
         campaign = index.add(text, "+8613800000000", T0 + n)
         assert len(index) <= 5
         assert index.add(text, "+8613800000000", T0 + n) is campaign
-    held = {value for c in index._campaigns.values() for value in c.sketch}
+    held = {value for c in index._campaigns.values() for text in c.wordings for value in sketch(text)}
     assert set(index._holders) == held
     assert set(index._texts) == set(index._campaigns)
     assert set(index._exact) == {d for digests in index._texts.values() for d in digests}
