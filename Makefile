@@ -30,7 +30,8 @@ lint: $(STAMP)   ## ruff, mypy --strict, the four dependency contracts
 format: $(STAMP) ## rewrite the sources in the house format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(STAMP)  ## lanjie against a stock Faust agent and bare aiokafka, interleaved, ratios
+bench: $(STAMP)  ## each stage beside the floor; then lanjie against a stock Faust agent and bare aiokafka: ratios
+	@$(BIN)/python -m tests.benchmarks.stages
 	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 quality: $(STAMP) ## what is caught and who is troubled, on published data -> tests/benchmarks/QUALITY.md

@@ -16,6 +16,7 @@ from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
+from detectors.normalise.key import keys
 from detectors.normalise.phone import canonicals
 
 
@@ -25,6 +26,7 @@ class Batch:
     Attributes:
         events: in the order in which they are to be seen.
         a, b: canonical A- and B-number of each event, ``""`` where there is none.
+        keys: of all A-numbers, then of all B-numbers (``normalise.key``).
         calls: ``(index, event)`` of the call events.
         sms: ``(index, event, normalised text)`` of the SMS events.
         texts: the texts of ``sms``, in the same order.
@@ -34,14 +36,16 @@ class Batch:
         hits: index -> evidence so far; a later detector sees what earlier ones left.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "named", "repeated", "sms", "texts", "tokens")
+    __slots__ = ("a", "b", "calls", "events", "hits", "keys", "named", "repeated", "sms", "texts", "tokens")
 
     def __init__(self, events: Sequence[Event], repeated: Collection[int] = frozenset()) -> None:
         self.events, self.repeated = events, repeated
-        self.a: list[Canonical] = canonicals([e.a_e164 or e.a_number for e in events])
-        self.b: list[Canonical] = canonicals(
-            ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
-        )
+        numbers = [e.a_e164 or e.a_number for e in events]
+        numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
+        both = canonicals(numbers)
+        self.keys = keys(both)
+        self.a: list[Canonical] = both[: len(events)]
+        self.b: list[Canonical] = both[len(events) :]
         self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if type(e) is CallEvent]
         sms = [(i, e) for i, e in enumerate(events) if type(e) is SmsEvent]
         self.texts = Texts([e.text for _, e in sms])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from detectors.behaviour.marks import marks
 from detectors.behaviour.novelty import Novelty
 from detectors.behaviour.window import COUNTERS, CallerWindows, View
 from detectors.contract import Batch, NearMiss
@@ -35,10 +36,10 @@ class CallBehaviour:
         self._lowest = min((base for base, rule, _ in self._rules if rule.measure not in _CHANGES), default=1 << 62)
 
     def inspect(self, batch: Batch) -> None:
-        observe, novelty, a, b, lowest = self._windows.observe, self._novelty, batch.a, batch.b, self._lowest
-        repeated = batch.repeated
+        count, novelty, a, lowest, repeated = self._windows.count, self._novelty, batch.a, self._lowest, batch.repeated
+        numbers, bits = marks(batch.keys[len(a) :])
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
-        for i, (event, caller, callee) in enumerate(zip(batch.events, a, b, strict=True)):
+        for i, (event, caller, number, bit) in enumerate(zip(batch.events, a, numbers, bits, strict=True)):
             kind = type(event)
             if not caller or i in repeated or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                 continue
@@ -47,7 +48,7 @@ class CallBehaviour:
                     continue
             elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
                 novelty.woke(caller, event.time)
-            events = observe(caller, callee, event)
+            events = count(caller, number, bit, event)
             if events == 1:
                 novelty.heard(caller, event.time)
             if events < 0 or events >= lowest:

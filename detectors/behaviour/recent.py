@@ -21,17 +21,16 @@ class Recent:
 
     def repeated(self, ids: Sequence[str]) -> Collection[int]:
         """Positions in ``ids`` of those that came before, in ``ids`` itself too. All are remembered."""
-        hashes = list(map(hash, ids))
-        fresh = set(hashes)
+        fresh = set(map(hash, ids))
         if (
-            len(fresh) == len(hashes)
+            len(fresh) == len(ids)
             and len(self._young) + len(fresh) <= self._size
             and self._young.isdisjoint(fresh)
             and self._old.isdisjoint(fresh)
         ):  # nearly always: four passes in C
             self._young |= fresh
             return _NONE
-        found = {i for i, hashed in enumerate(hashes) if self._came_before(hashed)}
+        found = {i for i, name in enumerate(ids) if self._came_before(hash(name))}
         self.duplicates += len(found)
         return found
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from math import log
 from zlib import crc32
 
+from detectors.behaviour.marks import BITS, mark
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 
@@ -34,7 +35,7 @@ _PLACES = {
 }
 _LOW_BITS = _CALLEE + _CALLEE_BITS + 3 * _HASH_BITS
 _BITS = 10  # 1,023 >= FULL
-_RING_BITS, _TALK_BITS, _SKETCH_BITS = 16, 20, 64
+_RING_BITS, _TALK_BITS, _SKETCH_BITS = 16, 20, BITS
 _MAX_RING_S, _MAX_TALK_S = 60, 600  # of one call: FULL of them fit into their fields
 _RING = _LOW_BITS + len(COUNTERS) * _BITS
 _TALK = _RING + _RING_BITS
@@ -124,6 +125,7 @@ class CallerWindows:
         self._old: dict[Canonical, int] = {}
         self._watermark = 0
         self._rotated_at = 0
+        self._look_again = 0  # time from which the watermark needs a second look
         self._far_in_a_row = 0
         self.late = 0  #: events older than their caller's window: named, not counted
         self.far = 0  #: events more than a day from the watermark: named, not counted
@@ -136,15 +138,24 @@ class CallerWindows:
         """What is known of a caller; zeros if nothing is."""
         return View(self._young.get(caller) or self._old.get(caller, 0))
 
-    def observe(self, caller: Canonical, callee: Canonical, event: Event) -> int:  # noqa: C901, PLR0912 - hot
-        """Count one event of a caller. ``callee`` is canonical; "" if there is none.
+    def observe(self, caller: Canonical, callee: Canonical, event: Event) -> int:
+        """Count one event of a caller, as ``count`` does. ``callee`` is canonical; "" if there is none."""
+        return self.count(caller, *mark(callee), event)
+
+    def count(self, caller: Canonical, number: int, bit: int, event: Event) -> int:  # noqa: C901, PLR0912, PLR0915 - hot
+        """Count one event of a caller.
+
+        Args:
+            caller: canonical.
+            number, bit: of the callee, as ``marks`` gives them.
+            event: of any kind.
 
         Returns:
             Events of the caller in both half windows; 0 if this one was late, far or one too many. Negative if
             the caller's cell, network or device changed with it.
         """
         time = event.time
-        if 0 <= time - self._watermark < _STEP_MS and time - self._rotated_at < 2 * self._half_ms:
+        if self._watermark <= time < self._look_again:
             self._watermark = time
         elif not self._advance(time):
             self.far += 1
@@ -155,8 +166,13 @@ class CallerWindows:
             packed = self._enter(caller, half)
         shift = 0
         head = packed & _HEAD  # the marks and the number of events: small, so cheap to take apart
-        if head & _HALF != half:
-            packed, shift = self._turn(packed, half)
+        ahead = half - (head & _HALF)
+        if ahead > 0:
+            kept = (packed >> _LOW_BITS & _NOW) << _SIZE + _LOW_BITS if ahead == 1 else 0
+            head = (head & _LOW) + ahead
+            packed = head + kept
+        elif ahead:
+            packed, shift = self._back(packed, half)
             if shift < 0:
                 self.late += 1
                 return 0
@@ -171,16 +187,16 @@ class CallerWindows:
             phase = event.phase  # type: ignore[union-attr]
             if phase == "attempt":
                 add = _EVENT + _ATTEMPT
-                if callee and not shift:
-                    digits, before = int(callee[-10:]), head >> _CALLEE & _DIGITS
-                    if -STEP <= digits - before <= STEP and digits != before:
+                if bit >= 0 and not shift:
+                    apart = number - (head >> _CALLEE & _DIGITS)
+                    if -STEP <= apart <= STEP and apart:
                         add += _SEQUENTIAL
-                    low = digits - before << _CALLEE
+                    low = apart << _CALLEE
             else:
                 add += _ended(event) if phase == "ended" else _ANSWERED  # type: ignore[arg-type]
         elif kind is SmsEvent:
             add = _EVENT + _SMS
-            if callee and not shift and int(callee[-10:]) == head >> _CALLEE & _DIGITS:
+            if bit >= 0 and not shift and number == head >> _CALLEE & _DIGITS:
                 add += _VOICE_THEN_SMS
         if not shift and (event.imei_hash or event.visited_plmn or (kind is not CardEvent and event.cell)):  # type: ignore[union-attr]
             marks, changed = _places(head, event)
@@ -191,21 +207,17 @@ class CallerWindows:
             shift = _SKETCH_BITS
         else:
             packed += low + add
-        if callee:  # the product mixes: crc32 alone is linear, and spreads numbers in sequence too evenly
-            packed |= _CONTACT[shift + (crc32(callee.encode()) * 0x9E3779B1 >> 20 & 63)]
+        if bit >= 0:
+            packed |= _CONTACT[shift + bit]
         self._young[caller] = packed
         events = ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & _FIELD)
         return -events if changed else events
 
-    def _turn(self, packed: int, half: int) -> tuple[int, int]:
-        """A caller's counts for an event of another half window: ``(counts, shift of the half to count it in)``.
+    def _back(self, packed: int, half: int) -> tuple[int, int]:
+        """A caller's counts for an event of an earlier half window: ``(counts, shift of the half to count it in)``.
         A negative shift: it is late.
         """
-        ahead = half - (packed & _HALF)
-        if ahead > 0:
-            kept = (packed >> _LOW_BITS & _NOW) << _SIZE + _LOW_BITS if ahead == 1 else 0
-            return (packed & _LOW) + ahead + kept, 0
-        if ahead == -1:
+        if half - (packed & _HALF) == -1:
             return packed, _SIZE
         if packed & _HALF <= self._watermark // self._half_ms:
             return packed, -1
@@ -232,6 +244,7 @@ class CallerWindows:
             self._watermark = time
             if time - self._rotated_at >= 2 * self._half_ms:
                 self._rotate()
+        self._look_again = min(self._watermark + _STEP_MS, self._rotated_at + 2 * self._half_ms)
         return True
 
     def _rotate(self) -> None:

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.lists import key as k
 from detectors.lists.entry import Entry, ListKind, Provenance
 from detectors.lists.table import COVER, EXACT, Meta, Place, Table, cut, place, strongest_first
+from detectors.normalise import key as k
 
 
 class Removal(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ class NumberLists:
 
     def inspect(self, batch: Batch) -> None:
         events, a, b = batch.events, batch.a, batch.b
-        for at in self._index.touched(a + b):
+        for at in self._index.touched(a + b, batch.keys):
             i, acting = (at, True) if at < len(a) else (at - len(a), False)
             found = self._index.find(a[i] if acting else b[i], events[i].time)
             if found is None:

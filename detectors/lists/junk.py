@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
-from detectors.lists import key as k
 from detectors.lists.entry import Entry, ListKind
 from detectors.lists.protected import CORE
 from detectors.lists.table import place
 from detectors.model.numbers import mask
+from detectors.normalise import key as k
 
 MAX_SHARE = 0.001  #: of the numbers of a country: +86170* is just that, +8617* ten times as much
 _AGAINST = (ListKind.GREY, ListKind.BLOCK, ListKind.IMMUTABLE)

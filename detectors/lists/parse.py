@@ -22,13 +22,13 @@ from itertools import chain
 import msgspec
 from msgspec import Struct
 
-from detectors.lists import key as k
 from detectors.lists.build import Removal
 from detectors.lists.entry import Entry, ListKind, Provenance
 from detectors.lists.junk import Sieve
 from detectors.lists.table import Place, place
 from detectors.model.errors import NumberListError
 from detectors.model.numbers import Canonical, mask
+from detectors.normalise import key as k
 from detectors.normalise.phone import HOME, canonical
 
 OPERATIONS = ("", "add", "remove")

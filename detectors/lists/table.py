@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.lists import key as k
 from detectors.lists.entry import Entry, ListKind, Provenance
+from detectors.normalise import key as k
 
 SECTIONS = ("keys", "owners", "covers", "starts", "offsets", "over", "spans", "names", "texts", "meta")
 COVER = np.dtype([("low", "<u8"), ("high", "<u8"), ("length", "<u1"), ("digits", "<u1"), ("owner", "<u4")])

@@ -24,6 +24,7 @@ _END = ord("\n")
 _CODES = 0x110000
 _UNKNOWN, _LONGER = 0xFFFFFFFF, 0xFFFFFFFE
 _table = np.full(_CODES, _UNKNOWN, dtype=np.uint32)  # 4 MiB; fills itself on first sight of a character
+_WRITTEN_DOT = " dot "
 _DOT, _LETTER, _SPACE, _COLON, _SLASH = 1, 2, 4, 8, 16
 
 Codes = NDArray[np.uint32]
@@ -39,6 +40,8 @@ def _flags(sets: dict[int, str]) -> NDArray[np.uint8]:
 _NOTHING = np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint32)
 _SIGNS = _flags({_DOT: DOTS, _LETTER: LETTERS, _SPACE: " ", _COLON: ":：", _SLASH: "/／"})
 _IS_NUMERAL = _flags({1: NUMERALS})
+_FIRST, _SECOND = 1, 2
+_NAME_PARTS = _flags({_FIRST: "".join(name[0] for name in NAMES), _SECOND: "".join(name[1] for name in NAMES)})
 
 
 class Texts:
@@ -89,16 +92,14 @@ class Texts:
         dot, letter, space, colon, slash = (signs & bit != 0 for bit in (_DOT, _LETTER, _SPACE, _COLON, _SLASH))
         near = dot[:-2] & (letter[1:-1] | space[1:-1] & letter[2:]) | colon[:-2] & slash[1:-1]
         found: list[int] = np.unique(np.searchsorted(self._raw_ends, np.flatnonzero(near))).tolist()
-        return found + [i for i, text in enumerate(self._texts) if " dot " in text]
+        if _WRITTEN_DOT in "\n".join(self._texts):  # hardly ever
+            found += [i for i, text in enumerate(self._texts) if _WRITTEN_DOT in text]
+        return found
 
     def _names(self) -> list[int]:
-        at = []
-        for name in NAMES:
-            position = self.folded.find(name)
-            while position >= 0:
-                at.append(position)
-                position = self.folded.find(name, position + 1)
-        return self._owners(np.array(at, dtype=np.int64))
+        parts = _NAME_PARTS[self._codes]
+        maybe = np.flatnonzero(parts[:-1] & _FIRST & (parts[1:] >> 1)).tolist()
+        return self._owners(np.array([at for at in maybe if self.folded.startswith(NAMES, at)], dtype=np.int64))
 
     def _owners(self, positions: NDArray[np.int64]) -> list[int]:
         """The texts that hold these places of ``folded``."""

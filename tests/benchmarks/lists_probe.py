@@ -23,9 +23,9 @@ import msgspec
 
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
-from detectors.lists import key as k
 from detectors.lists.index import Layer
 from detectors.model.events import CallEvent
+from detectors.normalise import key as k
 from detectors.rulepack import load_rules
 from stream.number_files import compact_in_background, open_table
 from tests.benchmarks.events import T0

@@ -7,11 +7,11 @@ from detectors.lists import Entry, ListKind, NumberIndex, file
 from detectors.lists.build import Removal
 from detectors.lists.entry import Provenance
 from detectors.lists.index import Layer
-from detectors.lists.key import key, keys
 from detectors.lists.protected import CORE
 from detectors.lists.table import place
 from detectors.model.errors import NumberListError
 from detectors.model.numbers import mask
+from detectors.normalise.key import key, keys
 from detectors.normalise.phone import canonical, canonicals
 from tests.support.events import T0, entries, mobiles, numbers, times, written
 
@@ -69,7 +69,7 @@ def test_index_equals_naive(all_entries, number, time):
 
 @given(st.lists(entries, max_size=25), st.lists(looked_up, max_size=12))
 def test_touched_misses_no_number_that_an_entry_is_over(all_entries, asked):
-    touched = NumberIndex(all_entries).touched(asked)
+    touched = NumberIndex(all_entries).touched(asked, keys(asked))
     assert touched == sorted(touched)
     covered = {i for i, number in enumerate(asked) if any(covers(e, number) for e in all_entries)}
     assert covered <= set(touched)
@@ -113,7 +113,7 @@ def test_long_ports_and_keys_from_text_are_found():
     index = NumberIndex([Entry(port, block), Entry("domain:bad.example", block), Entry("1068", block, prefix=True)])
     asked = [port, "domain:bad.example", "106855551234567890123", port[:-1], "domain:good.example"]
     assert [index.find(number, T0) for number in asked] == [block, block, block, None, None]
-    assert index.touched(asked) == [0, 1, 2]
+    assert index.touched(asked, keys(asked)) == [0, 1, 2]
 
 
 @given(st.lists(entries, max_size=10), st.randoms(use_true_random=False))

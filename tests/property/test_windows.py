@@ -149,6 +149,16 @@ def test_one_bad_clock_does_not_empty_the_tables():
     assert windows.far == 1
 
 
+def test_a_log_that_goes_back_for_good_is_followed_and_a_bad_clock_after_it_is_named():
+    windows, later = CallerWindows(WINDOW), T0 + 400 * 86_400_000
+    windows.observe("+861", "+862", call(later))
+    counted = [windows.observe("+863", "+862", call(T0 + i)) for i in range(20)]
+    assert counted == [0] * 9 + list(range(1, 12))
+    assert windows.observe("+861", "+862", call(later)) == 0
+    assert windows.observe("+863", "+862", call(T0 + 20)) == 12
+    assert windows.far == 10
+
+
 def test_memory_is_bounded_by_count_and_by_time():
     windows = CallerWindows(WINDOW, max_callers=100)
     for i in range(1000):
