@@ -41,6 +41,9 @@ class EventFileError(LanjieError):
     "--log", "logs", multiple=True, metavar="LOG", help="Events before it, so that windows are as they were then."
 )
 @click.option("--market", help="Show what a gateway answers there: a profile of responses.toml, such as cn.")
+@click.option(
+    "--rules", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Folder of a rule pack of your own."
+)
 @click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="A model file of the message score.")
 @click.option("--lang", type=click.Choice(list(LANGUAGES)), default="both", show_default=True, help="Of the sentences.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the page.")
@@ -50,6 +53,7 @@ def explain(
     lists: tuple[str, ...],
     logs: tuple[str, ...],
     market: str | None,
+    rules: Path | None,
     model: Path | None,
     lang: str,
     as_json: bool,
@@ -62,7 +66,7 @@ def explain(
     subject, text = _event(event)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics = Metrics(CollectorRegistry())
-    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), model=model)
+    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), rules=rules, model=model)
     engine = Engine(snapshot, market=market)
     for batch in _batches(logs, until=subject):
         engine.decide(batch)

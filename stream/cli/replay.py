@@ -112,6 +112,9 @@ class Rejects:
     help="Takes the lines that are no event, as they are.  [default: OUTPUT.rejects]",
 )
 @click.option("--market", help="Decisions carry this market's responses: a profile of responses.toml, such as cn.")
+@click.option(
+    "--rules", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Folder of a rule pack of your own."
+)
 @click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="A model file of the message score.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Takes the summary.")
 def replay(
@@ -121,6 +124,7 @@ def replay(
     lists: tuple[str, ...],
     rejects: str | None,
     market: str | None,
+    rules: Path | None,
     model: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -133,7 +137,7 @@ def replay(
     _refuse_overwriting(logs, output, rejects)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics = Metrics(CollectorRegistry())
-    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), model=model)
+    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), rules=rules, model=model)
     engine = Engine(snapshot, market=market)
     tally, failure = Tally(), None
     clock = SystemClock()

@@ -18,6 +18,7 @@ _OPTIONS = {
     "group": "Consumer group.",
     "lists": "Number-list files, as in PATH; grey:FILE names the list.",
     "market": "Whose responses decisions carry: a profile of responses.toml, such as cn.",
+    "rules": "Folder of a rule pack of your own.",
     "model": "File of the message score, made by `lanjie train sms`.",
     "metrics_port": "Port of health and metrics; 0 takes a free one.",
     "topic_prefix": "Goes before every topic name.",
@@ -44,6 +45,7 @@ def _settings(given: dict[str, str | None]) -> Settings:
 @_option("group")
 @_option("lists")
 @_option("market")
+@_option("rules")
 @_option("model")
 @_option("metrics_port")
 @_option("topic_prefix")

@@ -3,13 +3,17 @@
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
 from detectors.model.errors import RuleError
+from detectors.model.events import SmsEvent
 from detectors.rulepack import load_rules
 from loadtest import sample
+from stream.cli import main
 from stream.rule_files import build_in_background, read_pack, shipped
+from stream.wire import decode_decision, encode_event
 from tests.support.rules import files
 
 
@@ -52,3 +56,15 @@ def test_another_window_needs_a_restart():
     with pytest.raises(RuleError, match=r"behaviour\.toml: \$\.window_seconds: 300, .* 600 s; a restart"):
         engine.swap(Snapshot.build(load_rules(other), NumberIndex()))
     assert engine.snapshot.rules == load_rules(files())
+
+
+def test_a_log_is_decided_by_the_pack_that_is_named(folder, tmp_path):
+    event = SmsEvent(
+        id="s1", time=1_790_000_000_000, a_number="13800000000", b_number="13900000000", text="建设银行积分"
+    )
+    (tmp_path / "log.jsonl").write_bytes(encode_event(event) + b"\n")
+    result = CliRunner().invoke(main, ["replay", str(tmp_path / "log.jsonl"), "-o", "-", "--rules", str(folder)])
+    assert result.exit_code == 0, result.output
+    decided = decode_decision(result.stdout.splitlines()[0].encode())
+    assert [reason.code for reason in decided.reasons] == ["TEXT_BANK"]
+    assert decided.rules == load_rules(files()).version
