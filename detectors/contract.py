@@ -16,7 +16,6 @@ from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
-from detectors.normalise.key import keys
 from detectors.normalise.phone import canonicals
 
 
@@ -42,8 +41,7 @@ class Batch:
         self.events, self.repeated = events, repeated
         numbers = [e.a_e164 or e.a_number for e in events]
         numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
-        both = canonicals(numbers)
-        self.keys = keys(both)
+        both, self.keys = canonicals(numbers)
         self.a: list[Canonical] = both[: len(events)]
         self.b: list[Canonical] = both[len(events) :]
         self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if type(e) is CallEvent]

@@ -20,9 +20,7 @@ NONE = 0  #: the key of what is no number
 _NATIONAL = 1 << 63
 _SHIFT: list[int] = [10 ** (PLACES - length) << 4 for length in range(PLACES + 1)]
 
-_USUAL = np.frombuffer(b"+86", dtype=np.uint8)
 _POWERS = 10.0 ** np.arange(10, -1, -1)
-_COLUMNS = np.arange(len(_USUAL) + len(_POWERS))
 
 Keys = NDArray[np.uint64]
 
@@ -47,21 +45,15 @@ def is_exact(number: str) -> bool:
 
 
 def keys(numbers: Sequence[str]) -> Keys:
-    """The keys of many numbers. ``+86`` and eleven digits, as nearly all have, are computed for all at once."""
-    lengths = np.fromiter(map(len, numbers), dtype=np.int64, count=len(numbers))
-    data = np.frombuffer("".join(numbers).encode("ascii", "replace"), dtype=np.uint8)
-    usual = np.flatnonzero(lengths == len(_USUAL) + len(_POWERS))
-    rows = data[(np.cumsum(lengths) - lengths)[usual][:, None] + _COLUMNS]
-    is_cn = (rows[:, : len(_USUAL)] == _USUAL).all(axis=1)
-    usual, digits = usual[is_cn], rows[is_cn, len(_USUAL) :].astype(np.float64) - ord("0")
-    found = np.zeros(len(numbers), dtype=np.uint64)
+    """The keys of many numbers."""
+    return np.array([key(number) for number in numbers], dtype=np.uint64)
+
+
+def keys_of_cn(digits: NDArray[np.uint8]) -> Keys:
+    """The keys of ``+86`` and eleven digits each, shape (n, 11): for all at once, a tenth of the price."""
     # Eleven digits are exact in a float, and the product of floats is the fast one.
-    found[usual] = (digits @ _POWERS).astype(np.uint64) * np.uint64(_SHIFT[13]) + np.uint64(key("+86" + "0" * 11))
-    left = np.ones(len(numbers), dtype=bool)
-    left[usual] = False
-    for i in np.flatnonzero(left).tolist():
-        found[i] = key(numbers[i])
-    return found
+    national = (digits.astype(np.float64) @ _POWERS).astype(np.uint64)
+    return national * np.uint64(_SHIFT[13]) + np.uint64(key("+86" + "0" * 11))
 
 
 def prefix_bounds(prefix: str) -> tuple[int, int]:

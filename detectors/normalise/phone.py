@@ -15,6 +15,7 @@ import numpy as np
 import phonenumbers
 
 from detectors.model.numbers import Canonical
+from detectors.normalise.key import Keys, key, keys_of_cn
 
 HOME = "CN"
 _COUNTRY = r"(?:\+?86|0086)?"
@@ -31,6 +32,7 @@ _FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{
 _LOCAL = re.compile(r"([2-9]\d{6,7})")
 _NATIONAL = (_EMERGENCY, _SERVICE, _PORT, _FAR_SERVICE, _LOCAL)
 _COLUMNS = np.arange(11)
+_PLUS_86 = np.frombuffer(b"+86", dtype=np.uint8) - ord("0")
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
 
 
@@ -60,16 +62,25 @@ def _national(digits: str) -> str | None:
     return match[1] if match else None
 
 
-def canonicals(raws: Sequence[str], home: str = HOME) -> list[Canonical]:
-    """``canonical`` of many, of which nearly all are Chinese mobiles as they are dialled: half the price."""
+def canonicals(raws: Sequence[str], home: str = HOME) -> tuple[list[Canonical], Keys]:
+    """``canonical`` of many numbers, and their keys (``normalise.key``): of Chinese mobiles, nearly all, at once."""
     lengths = np.fromiter(map(len, raws), dtype=np.int64, count=len(raws))
     data = np.frombuffer("".join(raws).encode("ascii", "replace"), dtype=np.uint8) - ord("0")
-    eleven = np.flatnonzero(lengths == _COLUMNS.size)
-    digits = data[(np.cumsum(lengths) - lengths)[eleven][:, None] + _COLUMNS]
-    is_mobile = np.zeros(len(raws), dtype=bool)
-    is_mobile[eleven] = (digits <= 9).all(axis=1) & (digits[:, 0] == 1) & (digits[:, 1] >= 3)
-    is_mobile &= home == HOME
-    return ["+86" + raw if yes else canonical(raw, home) for raw, yes in zip(raws, is_mobile.tolist(), strict=True)]
+    starts = np.cumsum(lengths) - lengths
+    prefixed = np.flatnonzero(lengths == _PLUS_86.size + _COLUMNS.size)
+    prefixed = prefixed[(data[starts[prefixed][:, None] + _COLUMNS[: _PLUS_86.size]] == _PLUS_86).all(axis=1)]
+    starts[prefixed] += _PLUS_86.size
+    maybe = np.concatenate((np.flatnonzero(lengths == _COLUMNS.size), prefixed)) if home == HOME else prefixed
+    digits = data[starts[maybe][:, None] + _COLUMNS]
+    is_mobile = (digits <= 9).all(axis=1) & (digits[:, 0] == 1) & (digits[:, 1] >= 3)
+    mobiles = maybe[is_mobile]
+    keys = np.zeros(len(raws), dtype=np.uint64)
+    keys[mobiles] = keys_of_cn(digits[is_mobile])
+    numbers = [raw if n > _COLUMNS.size else "+86" + raw for raw, n in zip(raws, lengths.tolist(), strict=True)]
+    for i in np.flatnonzero(keys == 0).tolist():
+        numbers[i] = canonical(raws[i], home)
+        keys[i] = key(numbers[i])
+    return numbers, keys
 
 
 def canonical(raw: str, home: str = HOME) -> Canonical:

@@ -141,8 +141,9 @@ def test_canonical_is_idempotent_and_total(raw):
 @given(st.lists(st.one_of(numbers, mobiles, st.text(max_size=15), st.just("1３800001234")), max_size=30))
 def test_many_are_as_each(raws):
     each = [canonical(raw) for raw in raws]
-    assert canonicals(raws) == each
-    assert keys([*each, *raws]).tolist() == [key(number) for number in (*each, *raws)]
+    numbers_, keys_ = canonicals([*raws, *each])
+    assert numbers_ == [*each, *each]
+    assert keys_.tolist() == [key(number) for number in (*each, *each)]
 
 
 @given(st.sampled_from(sorted(CORE)), st.sampled_from(["", "+86", "0086", "+86 ", "0086-"]))
