@@ -55,17 +55,17 @@ def rules_alone(messages: Sequence[Sms]) -> list[Action]:
 def findings(name: str, messages: Sequence[Sms], in_part: Sequence[str], actions: Sequence[Action]) -> list[Finding]:
     """The requirements, for ``name``: "rules alone" or with what."""
     found = []
-    for source in JUDGED:
+    for judged, sources in (("both collections", JUDGED), *((source, (source,)) for source in JUDGED)):
         for part, where in ((None, "all messages"), (HELD_OUT, "held-out quarter")):
             seen = Counter(
                 action
                 for message, of, action in zip(messages, in_part, actions, strict=True)
-                if is_fraud(message) and message.source == source and part in (None, of)
+                if is_fraud(message) and message.source in sources and part in (None, of)
             )
             hit, count = _reaching(seen, Action.WARN), seen.total()
             low, high = wilson(hit, count) or (0.0, 1.0)
             figure = f"{hit / max(count, 1):.4f} ({hit:,} of {count:,}; 95 % {low:.3f}-{high:.3f})"
-            requirement = f"{name}: fraud + illegal of {source} at warn or above, {where}: recall >= {RECALL}"
+            requirement = f"{name}: fraud + illegal of {judged} at warn or above, {where}: recall >= {RECALL}"
             found.append(Finding(requirement, figure, hit >= RECALL * count > 0))
     ham = Counter(action for message, action in zip(messages, actions, strict=True) if is_ham(message))
     for step, most in ((Action.CHALLENGE, TROUBLED), (Action.BLOCK, 0.0)):
