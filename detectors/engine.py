@@ -149,9 +149,16 @@ class Engine:
         return Examination(decision, tuple(batch.hits.get(0, ())), self._protected.touches(event), tuple(near))
 
     def _look(self, events: Sequence[Event]) -> Batch:
-        batch = Batch(events, self._memory.recent.repeated([event.id for event in events]))
-        for detector in self._detectors:
-            detector.inspect(batch)
+        recent, ids = self._memory.recent, [event.id for event in events]
+        repeated = recent.repeated(ids)
+        try:
+            batch = Batch(events, repeated)
+            for detector in self._detectors:
+                detector.inspect(batch)
+        except Exception:
+            # They will be decided again, one by one, and that must not be taken for a repetition.
+            recent.forget(name for i, name in enumerate(ids) if i not in repeated)
+            raise
         return batch
 
     def _conclude(self, batch: Batch) -> list[Decision]:

@@ -121,6 +121,7 @@ class Worker:
         self._app: ChunkApp | None = None
         self._engine: Engine | None = None
         self._reloader: Reloader | None = None
+        self._reload_asked = False
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._watchdog: _Deadline | None = None
@@ -149,6 +150,8 @@ class Worker:
         gc.freeze()  # millions of list entries are not to be walked by every full collection
         self._engine = engine = Engine(snapshot, market=settings.market or None)
         self._reloader = Reloader(engine, settings, metrics=metrics, clock=clock)
+        if self._reload_asked:
+            self._reloader.ask()
         self.metrics.active_callers.set_function(lambda: engine.active_callers)
         self.metrics.late_events.set_function(lambda: engine.late_events)
         self.metrics.duplicate_events.set_function(lambda: engine.duplicate_events)
@@ -191,8 +194,10 @@ class Worker:
         self._stop.set()
 
     def _ask_to_reload(self) -> None:
-        if self._reloader is not None:  # before, they are being read anyway
+        if self._reloader is not None:
             self._reloader.ask()
+        else:
+            self._reload_asked = True  # what is being read may be old already
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:

@@ -57,5 +57,8 @@ async def build_in_background(folder: Path | None) -> Automaton:
     data, errors = await process.communicate()
     if process.returncode:
         raise RuleError(errors.decode("utf-8", "replace").strip().removeprefix("Error: ")[-1000:])
-    built: Automaton = pickle.loads(data)  # noqa: S301 - from the process that we started ourselves
+    try:
+        built: Automaton = pickle.loads(data)  # noqa: S301 - from the process that we started ourselves
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise RuleError(f"the process that builds the automaton said too little: {error}; try again") from None
     return built

@@ -41,13 +41,16 @@ class CallBehaviour:
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
         for i, (event, caller, number, bit) in enumerate(zip(batch.events, a, numbers, bits, strict=True)):
             kind = type(event)
-            if not caller or i in repeated or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
+            if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                 continue
             if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
                 if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]
                     continue
             elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
                 novelty.woke(caller, event.time)
+            if i in repeated:  # judged by what was counted when it came first
+                self._judge(batch, i, caller, event.time, self._windows.view(caller).count("events"))
+                continue
             events = count(caller, number, bit, event)
             if events == 1:
                 novelty.heard(caller, event.time)

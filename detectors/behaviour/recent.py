@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _NONE: frozenset[int] = frozenset()
 
@@ -33,6 +33,12 @@ class Recent:
         found = {i for i, name in enumerate(ids) if self._came_before(hash(name))}
         self.duplicates += len(found)
         return found
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """As if these had not come: what decided them failed."""
+        hashes = set(map(hash, ids))
+        self._young -= hashes
+        self._old -= hashes
 
     def _came_before(self, hashed: int) -> bool:
         if hashed in self._young or hashed in self._old:

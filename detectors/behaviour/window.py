@@ -151,8 +151,8 @@ class CallerWindows:
             event: of any kind.
 
         Returns:
-            Events of the caller in both half windows; 0 if this one was late, far or one too many. Negative if
-            the caller's cell, network or device changed with it.
+            Events of the caller in both half windows; 0 if this one was late or far. Negative if the caller's
+            cell, network or device changed with it. One too many for its half is not counted in them.
         """
         time = event.time
         if self._watermark <= time < self._look_again:
@@ -179,7 +179,7 @@ class CallerWindows:
             head = packed & _HEAD
         if (packed >> shift + _EVENTS & _FIELD if shift else head >> _EVENTS) == FULL:
             self._young[caller] = packed
-            return 0
+            return _events(packed)
         low = changed = 0
         add = _EVENT
         kind = type(event)
@@ -210,7 +210,7 @@ class CallerWindows:
         if bit >= 0:
             packed |= _CONTACT[shift + bit]
         self._young[caller] = packed
-        events = ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & _FIELD)
+        events = _events(packed)
         return -events if changed else events
 
     def _back(self, packed: int, half: int) -> tuple[int, int]:
@@ -250,6 +250,10 @@ class CallerWindows:
     def _rotate(self) -> None:
         self._old, self._young = self._young, {}
         self._rotated_at = self._watermark
+
+
+def _events(packed: int) -> int:
+    return ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & _FIELD)
 
 
 def _ended(event: CallEvent) -> int:

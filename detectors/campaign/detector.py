@@ -46,6 +46,8 @@ class TextCounts:
             sender: canonical.
             time: event time, ms UTC.
         """
+        if time < self._since - 2 * self._span:
+            self._since = time  # it was set by a clock that is ahead
         if len(self._young) >= self._max or time - self._since >= self._span:
             kept = self._young if time - self._since < 2 * self._span else {}  # after a silence all is old
             self._young, self._old, self._since = {}, kept, max(time, self._since)
@@ -94,7 +96,7 @@ class Campaigns:
                 campaign: Campaign | None = self._index.add(normalised, sender, sms.time)
             else:
                 campaign = known(normalised)
-            if campaign is not None and campaign.weight >= self._hits and campaign.senders > 1:
+            if campaign and self._index.weight(campaign, sms.time) >= self._hits and campaign.senders > 1:
                 detail = f"id={campaign.id} hits={campaign.hits} senders={campaign.senders}"
                 batch.add(i, Evidence("CAMPAIGN_HIT", campaign.id, _VERSION, detail=detail))
             if senders >= self._senders:

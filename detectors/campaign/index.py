@@ -68,6 +68,11 @@ class CampaignIndex:
         """The campaign of a text that was seen before, letter by letter."""
         return self._exact.get(hash(normalised))
 
+    def weight(self, campaign: Campaign, time: int) -> float:
+        """What the hits of a campaign weigh at ``time``: at most as of its last one."""
+        kept: float = campaign.weight * 0.5 ** (max(0, time - campaign.last) / self._half_life)
+        return kept
+
     def add(self, normalised: str, sender: Canonical, time: int) -> Campaign:
         """Count a message and return its campaign, a new one if it is like none."""
         hashed = hash(normalised)
@@ -88,7 +93,7 @@ class CampaignIndex:
     def _count(self, campaign: Campaign, sender: Canonical, time: int) -> None:
         # Symmetric in time: a late message adds what is left of it, so the order of arrival does not matter.
         if time >= campaign.last:
-            campaign.weight = campaign.weight * 0.5 ** ((time - campaign.last) / self._half_life) + 1.0
+            campaign.weight = self.weight(campaign, time) + 1.0
             campaign.last = time
         else:
             campaign.weight += 0.5 ** ((campaign.last - time) / self._half_life)

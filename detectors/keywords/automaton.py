@@ -145,11 +145,12 @@ class Automaton:
                         first[r] = (last + 1 - length, last + 1)
                 if disguise is not None:
                     disguises.append((disguise, (last + 1 - length, last + 1)))
+        worn = self._worn(text, disguises, masks, first) if disguises else []
         for kind in {token.kind for token in tokens}:
             for r, bit in self._tokens.get(kind, ()):
                 if r in masks:  # a rule has words too, so without any it cannot fire
                     masks[r] |= bit
-        return masks, first, self._worn(text, disguises, masks, first) if disguises else []
+        return masks, first, worn
 
     def _worn(
         self,

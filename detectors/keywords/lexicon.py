@@ -53,8 +53,8 @@ class Lexicon:
         return tuple(dict.fromkeys(found)) if found[0] != char else ()
 
     def reading(self, word: str) -> list[str]:
-        """The reading of each character, as it is in this word."""
-        return [each[0] for each in self._pinyin(word, style=self._style)]
+        """The reading of each character, as it is in this word; of a letter the letter."""
+        return [each[0] for each in self._pinyin(word, style=self._style, errors=list)]  # type: ignore[arg-type]
 
     @lru_cache(maxsize=1 << 15)  # noqa: B019
     def parts(self, char: str) -> frozenset[str]:

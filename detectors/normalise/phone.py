@@ -53,8 +53,8 @@ def _slow(raw: str, home: str) -> Canonical:
     if not phonenumbers.is_possible_number(number):
         return ""
     found = f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
-    # Again, as libphonenumber may have made out an area code: 10 95000 is +86 10 95000.
-    return (_national(found) if home == HOME else None) or found
+    # Again, as libphonenumber may have made out an area code (10 95000 is +86 10 95000) or left zeros (+86 013...).
+    return found if found == digits else canonical(found, home)
 
 
 def _national(digits: str) -> str | None:

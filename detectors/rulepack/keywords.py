@@ -41,7 +41,7 @@ def read_forms(data: bytes) -> Forms:
     """
     try:
         return msgspec.json.decode(data, type=dict[str, dict[FormKind, tuple[str, ...]]])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RuleError(f"{FORMS}: {error}; write it again with `lanjie rules expand --write`") from None
 
 

@@ -62,7 +62,7 @@ def read(data: bytes) -> Lock:
     """
     try:
         return msgspec.toml.decode(data, type=Lock)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RuleError(f"{NAME}: {error}; restore it from version control, do not edit it by hand") from None
 
 

@@ -134,7 +134,14 @@ def replay(
     """
     reader = LogReader(logs)
     rejects = rejects or (f"{output}.rejects" if output and output != STDIN else None)
-    _refuse_overwriting(logs, output, rejects)
+    refuse_overwriting(logs, output, rejects)
+    if rejects and output and Path(rejects).resolve() == Path(output).resolve():
+        raise click.UsageError(f"{output} is both --output and --rejects")
+    if rejects == STDIN:
+        raise click.UsageError("--rejects -: expected a file")
+    if json_file:
+        with _sink(str(json_file)):
+            pass  # it can be written: or all would be decided first
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics = Metrics(CollectorRegistry())
     snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), rules=rules, model=model)
@@ -150,7 +157,7 @@ def replay(
             _run(events, engine, tally, out)
         except LogError as error:
             failure = error  # a log cut short: what came before is decided, written and summed up
-    if rejects and not tally.rejected:
+    if rejects and not tally.rejected and Path(rejects).is_file():
         Path(rejects).unlink()  # an empty file would look like a finding
     tally.seconds, tally.late = clock.monotonic() - started, engine.late_events
     tally.duplicates = engine.duplicate_events
@@ -167,15 +174,23 @@ def list_files(texts: Iterable[str]) -> tuple[ListFile, ...]:
     return tuple(file for text in texts for file in Settings.of({"lists": text}).lists)
 
 
-def _refuse_overwriting(logs: tuple[str, ...], *outputs: str | None) -> None:
+def refuse_overwriting(logs: Iterable[str], *outputs: str | None) -> None:
+    """An output that is an input too would destroy it.
+
+    Raises:
+        click.UsageError: one is.
+    """
     inputs = {Path(log).resolve() for log in logs if log != STDIN}
     for output in outputs:
         if output and output != STDIN and Path(output).resolve() in inputs:
-            raise click.UsageError(f"{output} is also a LOG: it would be overwritten while it is read")
+            raise click.UsageError(f"{output} is also an input: it would be overwritten")
 
 
 def _sink(path: str) -> Any:
-    return nullcontext(sys.stdout.buffer) if path == STDIN else Path(path).open("wb")
+    try:
+        return nullcontext(sys.stdout.buffer) if path == STDIN else Path(path).open("wb")
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
 def _shown(reader: LogReader, stack: ExitStack) -> Iterator[Line]:

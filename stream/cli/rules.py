@@ -81,7 +81,7 @@ def expand_(*, words: tuple[str, ...], write: bool, as_json: bool, folder: Path 
     WORD is a keyword of the pack or any other. Needs the extra `authoring`.
     """
     files = pack_files(folder)
-    keywords = {each.word: each for each in read_table(files, KEYWORDS, KeywordFile).keyword}
+    keywords = {each.word: each for each in _keywords(files)}
     if write:
         forms = {keyword.word: _forms(keyword) for keyword in keywords.values()}
         ((folder or shipped()) / FORMS).write_bytes(write_forms(forms))
@@ -95,6 +95,10 @@ def expand_(*, words: tuple[str, ...], write: bool, as_json: bool, folder: Path 
         return
     for word, kinds in shown.items():
         click.echo("\n".join(_page(word, kinds)))
+
+
+def _keywords(files: dict[str, bytes]) -> tuple[Keyword, ...]:
+    return read_table(files, KEYWORDS, KeywordFile).keyword if KEYWORDS in files else ()
 
 
 def _forms(keyword: Keyword) -> dict[Any, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from msgspec import structs
 from rich.console import Console
 
 from detectors.score import ScoreModel
+from stream.cli.replay import refuse_overwriting
 from stream.clock import SystemClock
 from stream.labelled import LabelledError, read_labelled
 from stream.model_files import write_model
@@ -63,6 +64,9 @@ def sms(
     LABELLED is JSON lines {"text", "label", "class"?} or CSV text,label, plain or packed; its name is the source.
     Labels other than the positive ones are ad, ham and other. Needs the extra `train`.
     """
+    refuse_overwriting(map(str, files), str(out))
+    if not out.parent.is_dir():
+        raise click.UsageError(f"--out {out}: there is no folder {out.parent}")
     clock, told = SystemClock(), _Told()
     started = clock.monotonic()
     chosen = frozenset(part.strip() for part in positive.split(",") if part.strip())

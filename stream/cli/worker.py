@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,7 @@ def _settings(given: dict[str, str | None]) -> Settings:
 @_option("topic_prefix")
 def worker(**given: str | None) -> None:
     """Decide the events on Kafka until SIGTERM, which drains and commits."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker has read what it would read again
     from stream.app import run_worker  # noqa: PLC0415 - Faust takes half a second that other verbs need not wait for
 
     sys.exit(run_worker(_settings(given)))

@@ -196,3 +196,31 @@ def test_an_event_that_comes_again_is_decided_but_not_counted():
     assert engine.duplicate_events == 48
     (last,) = engine.decide(calls(40, numbers=lambda _: "13911112222")[-1:])
     assert "CALL_BURST" in {reason.code for reason in last.reasons}
+
+
+def test_whoever_dials_without_end_stays_found():
+    engine = Engine(SNAPSHOT)
+    decided = engine.decide(calls(2_500, step=20, numbers=callee))
+    assert {d.action for d in decided[300:]} == {"challenge"}
+
+
+def test_a_repeated_event_is_judged_as_it_was():
+    engine = Engine(SNAPSHOT)
+    first = engine.decide(calls(300, step=200))
+    again = engine.decide(calls(300, step=200)[-1:])
+    assert first[-1].action == again[0].action == "challenge"
+    assert {reason.code for reason in again[0].reasons} == {"CALL_BURST", "CALL_FANOUT"}
+
+
+def test_a_batch_that_failed_can_be_decided_again_one_by_one():
+    class Fails:
+        def inspect(self, batch):
+            raise ZeroDivisionError
+
+    events, engine = calls(300, step=200), Engine(SNAPSHOT)
+    working, engine._detectors = engine._detectors, (Fails(), *engine._detectors)
+    with pytest.raises(ZeroDivisionError):
+        engine.decide(events)
+    engine._detectors = working
+    assert [d for event in events for d in engine.decide([event])] == Engine(SNAPSHOT).decide(events)
+    assert engine.duplicate_events == 0

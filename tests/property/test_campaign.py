@@ -142,3 +142,25 @@ def test_warnings_of_fraud_make_no_campaign():
         detector.inspect(batch)
         assert len(batch.hits[0]) == 1
     assert normalise(BASES[2]) == BASES[2]
+
+
+def test_a_clock_that_is_ahead_does_not_keep_counts_for_ever():
+    hour, day = 3_600_000, 86_400_000
+    for first in ([], [T0 + 365 * day]):
+        counts = TextCounts()
+        for time in first:
+            counts.add(7, "+8613800000000", time)
+        seen = [counts.add(1, f"+86138000000{n:02}", T0 + 2 * n * hour) for n in range(40)]
+        assert set(seen) == {(1, 1)}
+
+
+def test_a_campaign_of_long_ago_is_none():
+    detector = Campaigns(CampaignIndex(), TextCounts(), hits=5.0)
+    for n in range(10):
+        batch = Batch([sms(n, BASES[0], f"138000000{n:02}")])
+        batch.add(0, Evidence("TEXT_X", "TEXT_X", "1", detail="phishing"))
+        detector.inspect(batch)
+    for later, found in ((1, True), (20 * 86_400_000, False)):
+        batch = Batch([sms(later, BASES[0], "13800000099")])
+        detector.inspect(batch)
+        assert bool(batch.hits) is found

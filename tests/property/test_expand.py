@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detectors.keywords import Automaton
 from detectors.keywords.expand import LATIN, MAX_FORMS, expand
 from detectors.normalise.batch import Texts
+from detectors.normalise.extract import extract
 from detectors.normalise.text import normalise
 from detectors.rulepack import load_rules
 from stream.cli import main
@@ -107,3 +108,26 @@ def test_lanjie_rules_expand_lists_forms_and_what_is_left_out():
     assert result.exit_code == 0, result.output
     assert "pinyin (1): daikuan" in result.output
     assert "货款: ordinary" in result.output
+
+
+@pytest.mark.parametrize(
+    ("plain", "disguised", "rule"),
+    [
+        ("套现,13800001234", "tao现,13800001234", "TEXT_CASH_OUT"),
+        ("黑户,贷款,13800001234", "hei户,dai款,13800001234", "TEXT_LOAN_NO_CREDIT_CHECK"),
+        ("葡京,下注,http://abc.com/", "pu京,xia注,http://abc.com/", "TEXT_GAMBLING_INVITE"),
+    ],
+)
+def test_a_rule_with_a_token_fires_on_disguised_words_too(plain, disguised, rule):
+    for text in (plain, disguised):
+        batch = Texts([text])
+        tokens = extract(text, batch.normalised[0])
+        assert AUTOMATON.worth(*batch.haystack, {0: tokens}) == [0]
+        assert rule in {each.id for each, _ in AUTOMATON.match(text, batch.normalised[0], tokens).rules}
+
+
+@pytest.mark.parametrize("word", ["vip", "123", "あい", "微信vip", "VIP微信", "贷款a", "a"])
+def test_any_word_can_be_expanded(word):
+    result = CliRunner().invoke(main, ["rules", "expand", word])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"{word}: ")

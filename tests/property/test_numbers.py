@@ -156,6 +156,7 @@ def test_area_code_before_emergency_is_the_emergency_number():
     assert {canonical(raw) for raw in raws} == {"110"}
     assert {canonical(raw) for raw in ("073112345", "+86 731 12345", "12345", "010-12345")} == {"12345"}
     assert {canonical(raw) for raw in ("010 66108608", "+86 10 6610 8608", "0086 01066108608")} == {"+861066108608"}
+    assert canonical("+8600 13800001234") == "+8613800001234"
     assert canonical("1066108608") == "1066108608"  # an SMS port is dialled without a trunk 0
     assert canonical("+8610690000123456") == canonical("10690000123456") == "10690000123456"
     assert canonical("0731 8888 0000") == "+8673188880000"  # a subscriber of that city stays one

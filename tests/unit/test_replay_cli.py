@@ -153,3 +153,17 @@ def test_help_does_not_import_the_verbs(monkeypatch):
 def test_the_first_line_of_help_is_the_command_s_own(name):
     command = main.get_command(click.Context(main), name)
     assert command.help.splitlines()[0] == VERBS[name].help
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_anything_is_decided(log, tmp_path):
+    same, nowhere = tmp_path / "same", tmp_path / "nowhere" / "x"
+    for options, says in (
+        (["-o", same, "--rejects", same], "is both --output and --rejects"),
+        (["-o", same, "--rejects", "-"], "expected a file"),
+        (["-o", nowhere], "No such file or directory"),
+        (["-o", same, "--json", nowhere], "No such file or directory"),
+    ):
+        result = run("replay", log, *options)
+        assert result.exit_code == 2, result.output
+        assert says in result.output
+        assert not same.exists() or not same.read_bytes()

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.model.errors import RuleError
 from detectors.rulepack import load_rules, lock
+from detectors.rulepack.keywords import read_forms
 from tests.support.rules import TEXT, files
 
 PACK = load_rules(files())
@@ -81,3 +82,7 @@ def test_a_rule_goes_with_date_and_reason_and_its_id_is_never_used_again():
 def test_a_damaged_lock_is_refused():
     with pytest.raises(RuleError, match=r"rules\.lock: .*sha256"):
         lock.read(lock.write(LOCK).replace(b'sha256 = "', b'sha256 = "xyz', 1))
+    with pytest.raises(RuleError, match=r"rules\.lock: "):
+        lock.read(b"\xff")
+    with pytest.raises(RuleError, match=r"forms\.json: .*lanjie rules expand --write"):
+        read_forms(b'{"a":{"pinyin":["\xff"]}}')

@@ -243,3 +243,13 @@ def test_wilson_s_interval():
     assert wilson(0, 0) is None
     assert wilson(8, 10) == pytest.approx([0.8, 0.49016, 0.94331], abs=1e-4)
     assert wilson(0, 10)[:2] == [0, 0]
+
+
+def test_the_model_does_not_take_the_place_of_its_data(tmp_path):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "你好", "label": "ham"}\n')
+    for out, says in ((data, "it would be overwritten"), (tmp_path / "no" / "m", "there is no folder")):
+        result = CliRunner().invoke(main, ["train", "sms", str(data), "--out", str(out)])
+        assert result.exit_code == 2
+        assert says in result.output
+    assert data.read_text().startswith('{"text"')
