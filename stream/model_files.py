@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from detectors.model.errors import ModelError
 from detectors.score import ScoreModel, file
+from stream.whole_file import write_whole
 
 LARGEST: Final = 128 << 20  # bytes; a model is half a MiB
 
@@ -36,17 +34,7 @@ def write_model(model: ScoreModel, path: Path) -> int:
     Raises:
         ModelError: it cannot be written.
     """
-    data = file.write(model)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
-            temporary = Path(out.name)
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.chmod(0o644)  # other users' workers read it
-        temporary.replace(path)
+        return write_whole(path, [file.write(model)])
     except OSError as error:
-        with contextlib.suppress(OSError, UnboundLocalError):
-            temporary.unlink()
         raise ModelError(f"{path}: {error.strerror}") from None
-    return len(data)

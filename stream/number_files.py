@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import mmap
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +17,7 @@ from detectors.model.errors import NumberListError
 from detectors.normalise.phone import HOME
 from stream.logs import LogError, lines_of
 from stream.settings import ListFile
+from stream.whole_file import write_whole
 
 FORMATS: Final = (".csv", ".json", ".jsonl", ".txt", "")
 PACKED: Final = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
@@ -133,19 +131,9 @@ def write_table(table: Table, path: Path) -> int:
         SourceError: it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
-            temporary = Path(out.name)
-            for piece in file.write(table):
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.chmod(0o644)  # other users' workers read it
-        temporary.replace(path)
+        return write_whole(path, file.write(table))
     except OSError as error:
-        with contextlib.suppress(OSError, UnboundLocalError):
-            temporary.unlink()
         raise SourceError(f"{path}: {error.strerror}") from None
-    return path.stat().st_size
 
 
 async def compact_in_background(base: Path, deltas: Sequence[Path], out: Path) -> None:

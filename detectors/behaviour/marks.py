@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.model.numbers import Canonical
 from detectors.normalise import key as k
 
 BITS = 64  #: of a sketch of contacts
@@ -26,9 +25,3 @@ def marks(keys: k.Keys) -> tuple[list[int], list[int]]:
     bits = (mixed >> np.uint64(58)).astype(np.int64)
     bits[keys == k.NONE] = NONE
     return (digits % _LAST).tolist(), bits.tolist()
-
-
-def mark(number: Canonical) -> tuple[int, int]:
-    """The same of one number."""
-    (digits,), (bit,) = marks(k.keys([number]))
-    return digits, bit

@@ -17,7 +17,7 @@ from __future__ import annotations
 from math import log
 from zlib import crc32
 
-from detectors.behaviour.marks import BITS, mark
+from detectors.behaviour.marks import BITS
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 
@@ -137,10 +137,6 @@ class CallerWindows:
     def view(self, caller: Canonical) -> View:
         """What is known of a caller; zeros if nothing is."""
         return View(self._young.get(caller) or self._old.get(caller, 0))
-
-    def observe(self, caller: Canonical, callee: Canonical, event: Event) -> int:
-        """Count one event of a caller, as ``count`` does. ``callee`` is canonical; "" if there is none."""
-        return self.count(caller, *mark(callee), event)
 
     def count(self, caller: Canonical, number: int, bit: int, event: Event) -> int:  # noqa: C901, PLR0912, PLR0915 - hot
         """Count one event of a caller.

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from detectors.keywords.lexicon import Lexicon, lexicon
 from detectors.normalise.text import normalise
+from detectors.rulepack.keywords import FormKind
 
-Kind = Literal["pinyin", "initials", "mixed", "split", "look_alike", "sound_alike", "martian", "digits", "alias"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final[tuple[FormKind, ...]] = get_args(FormKind)
 LATIN: Final = frozenset({"pinyin", "initials", "digits"})  #: count only as words of their own
 
 MAX_FORMS: Final = 400  #: of one kind of one keyword: 130 keywords make 50,000 patterns
@@ -38,7 +38,7 @@ _NUMERALS: Final = {ord(c): str(i) for i, c in enumerate("零一二三四五六�
 class Form(NamedTuple):
     """One way to write a keyword, as normalised."""
 
-    kind: Kind
+    kind: FormKind
     pattern: str
 
 
@@ -50,7 +50,7 @@ class Expansion(NamedTuple):
 
 
 def expand(
-    word: str, kinds: Iterable[Kind] = KINDS, aliases: Iterable[str] = (), never: Iterable[str] = ()
+    word: str, kinds: Iterable[FormKind] = KINDS, aliases: Iterable[str] = (), never: Iterable[str] = ()
 ) -> Expansion:
     """The evasive forms of ``word`` (ideographs, perhaps with letters).
 

@@ -116,11 +116,6 @@ class _Table(dict[int, str]):
 _TABLE = _Table()
 
 
-def may_have_tokens(text: str, normalised: str) -> bool:
-    """Whether it is worth to ``extract``."""
-    return any(_looks(text, normalised))
-
-
 def _looks(text: str, n: str) -> tuple[bool, bool, bool]:
     return bool(_NUMBER.search(n)), bool(_HOST.search(text)), any(name in n for name in NAMES)
 

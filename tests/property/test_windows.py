@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.behaviour.window import COUNTERS, FULL, CallerWindows
+from detectors.behaviour import window
+from detectors.behaviour.marks import marks
+from detectors.behaviour.window import COUNTERS, FULL
 from detectors.model.events import CallEvent, SmsEvent
+from detectors.normalise.key import keys
 from tests.support.events import T0
 
 WINDOW = 600_000
@@ -24,6 +27,14 @@ places = st.none() | st.sampled_from(["x", "y"])
 milliseconds = st.none() | st.sampled_from([0, 800, 1_999, 2_000, 2_001, 5_000, 5_001, 9_999, 10_000, 90_000, 700_000])
 # mostly forward, sometimes back within and beyond the window
 steps = st.integers(0, 40_000) | st.integers(-3 * HALF, 2 * HALF)
+
+
+class CallerWindows(window.CallerWindows):
+    """Takes the callee as a number."""
+
+    def observe(self, caller, callee, event):
+        (number,), (bit,) = marks(keys([callee]))
+        return self.count(caller, number, bit, event)
 
 
 @st.composite
