@@ -17,6 +17,7 @@ from detectors.model.numbers import Canonical
 from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
 from detectors.normalise.phone import canonicals
+from detectors.rollout import NO_ROLLOUT, Rollout
 
 
 class Batch:
@@ -32,13 +33,20 @@ class Batch:
         named: position in ``sms`` -> links, numbers or ids in that text.
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         repeated: indexes of events that came before: they are decided again, but nothing counts them again.
-        hits: index -> evidence so far; a later detector sees what earlier ones left.
+        hits: index -> evidence so far that acts; a later detector sees what earlier ones left.
+        shadow: index -> evidence of rules and feeds on trial that does not act on this subject. No detector looks at it.
+        replaced: index -> evidence in ``hits`` that has no place where all that is on trial acts.
     """
 
-    __slots__ = ("a", "b", "calls", "events", "hits", "keys", "named", "repeated", "sms", "texts", "tokens")
+    __slots__ = (
+        "a", "b", "calls", "events", "hits", "keys", "named", "repeated", "replaced", "rollout", "shadow", "sms",
+        "texts", "tokens",
+    )  # fmt: skip
 
-    def __init__(self, events: Sequence[Event], repeated: Collection[int] = frozenset()) -> None:
-        self.events, self.repeated = events, repeated
+    def __init__(
+        self, events: Sequence[Event], repeated: Collection[int] = frozenset(), rollout: Rollout = NO_ROLLOUT
+    ) -> None:
+        self.events, self.repeated, self.rollout = events, repeated, rollout
         numbers = [e.a_e164 or e.a_number for e in events]
         numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
         both, self.keys = canonicals(numbers)
@@ -54,10 +62,31 @@ class Batch:
         self.named: dict[int, tuple[Token, ...]] = {n: tokens for n, tokens in found if tokens}
         self.tokens: list[tuple[int, tuple[Token, ...]]] = [(self.sms[n][0], each) for n, each in self.named.items()]
         self.hits: dict[int, list[Evidence]] = {}
+        self.shadow: dict[int, list[Evidence]] = {}
+        self.replaced: dict[int, list[Evidence]] = {}
 
     def add(self, index: int, evidence: Evidence) -> None:
         """Leave ``evidence`` about event ``index``."""
-        self.hits.setdefault(index, []).append(evidence)
+        if evidence.code in self.rollout.rules:
+            self._try(index, evidence)
+        else:
+            self.hits.setdefault(index, []).append(evidence)
+
+    def hold(self, index: int, evidence: Evidence | None, instead_of: Evidence | None) -> None:
+        """Where all that is on trial acts, there would be ``evidence`` in the place of ``instead_of``."""
+        if evidence is not None:
+            self.shadow.setdefault(index, []).append(evidence)
+        if instead_of is not None:
+            self.replaced.setdefault(index, []).append(instead_of)
+
+    def _try(self, index: int, evidence: Evidence) -> None:
+        """A rule on trial: where it acts its predecessor does not, and the other way round."""
+        acts = self.rollout.rule_acts(evidence.code, self.a[index])
+        if self.rollout.rules[evidence.code].version in ("", evidence.version):
+            (self.hits if acts else self.shadow).setdefault(index, []).append(evidence)
+        elif not acts:
+            self.hits.setdefault(index, []).append(evidence)
+            self.replaced.setdefault(index, []).append(evidence)
 
 
 class Detector(Protocol):

@@ -43,6 +43,6 @@ def build_detectors(
         Content(),
         Keywords(automaton),
         *((MessageScore(model),) if model else ()),
-        CallBehaviour(rules.behaviour, memory.windows, memory.novelty),
+        CallBehaviour(rules.all_behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
     )

@@ -1,6 +1,6 @@
 """The composition root: the only place where the parts of a worker are built and joined.
 
-    settings ── snapshot (lists, rules) ── engine ──┐
+    settings ── Live (files, topics) ── engine ─────┐
              ── Output (producer) ── DeadLetters ───┼── one Interceptor per input topic ── ChunkApp (consumer)
              ── Metrics ── HealthServer ────────────┘
 
@@ -16,10 +16,8 @@ import logging
 import os
 import signal
 import sys
-import threading
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final, cast
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar, cast
 
 import uvloop
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
@@ -31,20 +29,20 @@ from stream.clock import Clock, SystemClock
 from stream.deadletter import DeadLetters
 from stream.metrics import Metrics
 from stream.output import Output
-from stream.reload import Reloader
+from stream.process import Deadline, StateFile
 from stream.settings import Settings
-from stream.sources import load_snapshot
-from stream.topics import ALL, DECISIONS, INPUTS, Topic
+from stream.topics import ALL, DECISIONS, INPUTS
 from stream.topics_admin import ensure_topics
 from stream.transport import ChunkApp, ChunkConsumer, ChunkSchema
+from stream.updates.brakes import Brakes
+from stream.updates.live import Live
 from stream.web.health import HealthServer
-from stream.wire import dump_json
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1  # the supervisor restarts us from the last commit
-EXIT_STUCK: Final = 75  # did not stop in time (EX_TEMPFAIL)
 #: Seconds. A dead worker's partitions are free after this; above 3 heartbeats, so that a busy one is not thrown out.
 SESSION_TIMEOUT: Final = 10.0
 HEARTBEAT: Final = 2.0
@@ -56,11 +54,6 @@ COMMIT_STUCK: Final = 60.0
 WATCH_INTERVAL: Final = 0.5
 
 
-def prefixed(topic: Topic, settings: Settings) -> Topic:
-    """The topic as this worker names it."""
-    return replace(topic, name=settings.topic_prefix + topic.name, partitions=settings.partitions)
-
-
 def build_app(
     settings: Settings, *, engine: Engine, output: Output, metrics: Metrics, clock: Clock | None = None
 ) -> ChunkApp:
@@ -70,7 +63,7 @@ def build_app(
     worker sees the calls, SMS and cards of a number. aiokafka's round robin does not.
     """
     clock = clock or SystemClock()
-    inputs = [prefixed(topic, settings) for topic in INPUTS]
+    inputs = [settings.named(topic) for topic in INPUTS]
     app = ChunkApp(
         settings.group,
         chunk_topics=[topic.name for topic in inputs],
@@ -98,7 +91,7 @@ def build_app(
     for topic in inputs:
         interceptor = Interceptor(
             topic,
-            prefixed(DECISIONS, settings),
+            settings.named(DECISIONS),
             engine=engine,
             output=output,
             dead_letters=dead_letters,
@@ -120,11 +113,10 @@ class Worker:
         self.metrics.watch(lag=self._lag, in_flight=self._in_flight, ready=lambda: float(not self.unready()))
         self._app: ChunkApp | None = None
         self._engine: Engine | None = None
-        self._reloader: Reloader | None = None
-        self._reload_asked = False
+        self._live = Live(settings, metrics=self.metrics, clock=self.clock)
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self._watchdog: _Deadline | None = None
+        self._watchdog: Deadline | None = None
 
     async def run(self) -> int:
         """Start, work until told to stop or something fails, drain, stop. Returns the exit code."""
@@ -133,7 +125,7 @@ class Worker:
             loop.add_signal_handler(number, self._ask_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
         url = await self.health.start()
-        state = _StateFile(self.settings.data_dir, url)
+        state = StateFile(self.settings.data_dir, url)
         log.info("health and metrics: %s", url)
         try:
             await self._work()
@@ -143,40 +135,58 @@ class Worker:
         return EXIT_FAILED if self._failure else EXIT_OK
 
     async def _work(self) -> None:
-        settings, metrics, clock = self.settings, self.metrics, self.clock
-        snapshot = await asyncio.to_thread(
-            load_snapshot, settings.lists, metrics=metrics, clock=clock, rules=settings.rules, model=settings.model
+        settings = self.settings
+        await ensure_topics(
+            settings.bootstrap, [settings.named(topic) for topic in ALL], replication=settings.replication
         )
+        if (snapshot := await self._unless_stopped(self._live.first())) is None:
+            return
         gc.freeze()  # millions of list entries are not to be walked by every full collection
         self._engine = engine = Engine(snapshot, market=settings.market or None)
-        self._reloader = Reloader(engine, settings, metrics=metrics, clock=clock)
-        if self._reload_asked:
-            self._reloader.ask()
-        self.metrics.active_callers.set_function(lambda: engine.active_callers)
-        self.metrics.late_events.set_function(lambda: engine.late_events)
-        self.metrics.duplicate_events.set_function(lambda: engine.duplicate_events)
-        await ensure_topics(
-            self.settings.bootstrap,
-            [prefixed(topic, self.settings) for topic in ALL],
-            replication=self.settings.replication,
-        )
-        output = Output(self.settings.bootstrap, self._fail)
+        self._watch_engine(engine)
+        output = Output(settings.bootstrap, self._fail)
         await output.start()
-        self._app = app = build_app(self.settings, engine=engine, output=output, metrics=self.metrics, clock=self.clock)
+        self._app = app = build_app(settings, engine=engine, output=output, metrics=self.metrics, clock=self.clock)
+        brakes = Brakes(settings, output, metrics=self.metrics, clock=self.clock)
+        following = asyncio.create_task(self._live.run(engine, output))
         try:
             app.finalize()
             await app.start()
-            await self._watch(app)
+            await self._watch(app, engine, brakes, following)
         finally:
             self._deadline()
+            following.cancel()
+            brakes.stop()
+            await self._live.stop()
             await self._drain(app)
             await output.stop()
 
-    async def _watch(self, app: ChunkApp) -> None:
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What ``work`` returns; None if we are told to stop before."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            return None
+        return task.result()
+
+    def _watch_engine(self, engine: Engine) -> None:
+        self.metrics.active_callers.set_function(lambda: engine.active_callers)
+        self.metrics.late_events.set_function(lambda: engine.late_events)
+        self.metrics.duplicate_events.set_function(lambda: engine.duplicate_events)
+
+    async def _watch(self, app: ChunkApp, engine: Engine, brakes: Brakes, following: asyncio.Task[None]) -> None:
         """Until told to stop or something fails. Polls: Faust's consumer thread cannot wake an event of this loop."""
         while not self._stop.is_set():
             if app.crashed:
                 self._fail(app.crash_reason or RuntimeError("Faust crashed"))
+            if following.done():
+                self._fail(following.exception() or RuntimeError("nobody follows lists and rules any more"))
+            if consumer := self._consumer():
+                engine.part = consumer.part
+            trips, engine.trips = engine.trips, []
+            brakes.tell(trips)
             try:
                 await asyncio.wait_for(self._stop.wait(), WATCH_INTERVAL)
             except TimeoutError:
@@ -194,10 +204,7 @@ class Worker:
         self._stop.set()
 
     def _ask_to_reload(self) -> None:
-        if self._reloader is not None:
-            self._reloader.ask()
-        else:
-            self._reload_asked = True  # what is being read may be old already
+        self._live.ask()
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
@@ -209,7 +216,7 @@ class Worker:
     def _deadline(self) -> None:
         """From now on there are ``shutdown_seconds``, also if the loop is stuck."""
         if self._watchdog is None:
-            self._watchdog = _Deadline(self.settings.shutdown_seconds)
+            self._watchdog = Deadline(self.settings.shutdown_seconds)
             self._watchdog.start()
 
     # -- Probe
@@ -231,7 +238,7 @@ class Worker:
         if self._engine is None:
             reasons.append("lists and rules are being loaded")
         elif not sum(self._engine.snapshot.list_sizes.values()):
-            reasons.append("the number lists are empty: set LANJIE_LISTS")
+            reasons.append("the number lists are empty: set LANJIE_LISTS, or say `lanjie lists import`")
         if not (consumer := self._consumer()) or not consumer.assignment():
             reasons.append("no partitions are assigned")
         elif self._app and self._app.rebalancing:
@@ -257,45 +264,6 @@ class Worker:
 
     def _in_flight(self) -> float:
         return consumer.in_flight if (consumer := self._consumer()) else 0
-
-
-class _Deadline(threading.Thread):
-    """Ends the process if it has not ended by itself."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(daemon=True, name="shutdown-deadline")
-        self._seconds = seconds
-
-    def run(self) -> None:
-        threading.Event().wait(self._seconds)
-        log.critical("not stopped within %g s: giving up; what is not committed comes again", self._seconds)
-        os._exit(EXIT_STUCK)
-
-
-class _StateFile:
-    """``<data_dir>/worker-<pid>.json``: how the demo and the CLI find a running worker."""
-
-    def __init__(self, data_dir: Path, url: str) -> None:
-        self._path = data_dir / f"worker-{os.getpid()}.json"
-        data_dir.mkdir(parents=True, exist_ok=True)
-        for left in data_dir.glob("worker-*.json"):  # by a worker that was killed
-            pid = left.stem.removeprefix("worker-")
-            if pid.isdigit() and not _exists(int(pid)):
-                left.unlink(missing_ok=True)
-        self._path.write_bytes(dump_json({"pid": os.getpid(), "metrics_url": f"{url}/metrics", "url": url}))
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def run_worker(settings: Settings) -> int:

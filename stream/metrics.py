@@ -20,6 +20,7 @@ END_TO_END_BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
 STAGE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+CHANGE_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 CHUNK_BOUNDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 Lag = Mapping[tuple[str, int], int]
@@ -115,6 +116,51 @@ class Metrics:
         )
         self.reloads = Counter(
             "lanjie_reloads", "Lists and rules read again while running: in force, or refused.", ["result"], registry=r
+        )
+        self.changes_refused = Counter(
+            "lanjie_changes_refused",
+            "Records of lists and rules that could not be used.",
+            ["topic", "code"],
+            registry=r,
+        )
+        self.change_serial = Gauge("lanjie_change_serial", "Newest change of lists or rules in force.", registry=r)
+        self.change_delay = Histogram(
+            "lanjie_change_delay_seconds",
+            "From when a change was on its topic to when it was in force here.",
+            registry=r,
+            buckets=CHANGE_BOUNDS,
+        )
+        self.staged_rules = Gauge("lanjie_staged_rules", "Rules not enforced on all, by stage.", ["stage"], registry=r)
+        self.feed_entries = Gauge("lanjie_feed_entries", "Entries of a list feed in force.", ["feed"], registry=r)
+        self.feed_stage = Gauge(
+            "lanjie_feed_rollout",
+            "1 for the stage that the newest content of a feed is in.",
+            ["feed", "stage"],
+            registry=r,
+        )
+        self.feed_made = Gauge(
+            "lanjie_feed_made_timestamp_seconds", "When the content of a feed was made.", ["feed"], registry=r
+        )
+        self.feed_checked = Gauge(
+            "lanjie_feed_checked_timestamp_seconds",
+            "When a feed's source was last looked at.",
+            ["feed"],
+            registry=r,
+        )
+        self.feed_stale_after = Gauge(
+            "lanjie_feed_stale_after_seconds", "Age of its content at which a feed is stale.", ["feed"], registry=r
+        )
+        self.feed_problem = Gauge(
+            "lanjie_feed_problem", "1 if the last content of a feed was refused.", ["feed"], registry=r
+        )
+        self.brake_trips = Counter(
+            "lanjie_brake_trips",
+            "Rules and feeds that this worker put into shadow for doing too much.",
+            ["target"],
+            registry=r,
+        )
+        self.shadow = Counter(
+            "lanjie_shadow_decisions", "Decisions that would differ if all were enforced.", ["action"], registry=r
         )
         self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
         for stage in STAGES:

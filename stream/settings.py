@@ -10,17 +10,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from detectors.lists import ListKind
 from detectors.model.errors import LanjieError
+from stream.topics import Topic
 
 PREFIX: Final = "LANJIE_"
 _KINDS: Final = {kind.name.lower(): kind for kind in ListKind}
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 _MARKET: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_AUTHOR: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KAFKA_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 
 
@@ -48,6 +50,11 @@ class Settings:
         lists: number-list files, separated as in PATH; ``grey:/some/file`` names the list, default ``block``.
         rules: folder of a rule pack; the shipped one if none is named.
         model: file of the message score, made by ``lanjie train sms``; without one there is no such sign.
+        updates: whether lists and rules also come from ``lists.numbers.v1`` and ``rules.v1``, on top of the files.
+        trust: file of who may change lists and rules, and whose feeds are taken; without one anybody who can write
+            to the topics may.
+        author: who makes the changes of this command, by default the user of this machine.
+        key: file of the author's private key, made by ``lanjie keys make``.
         market: whose profile of ``responses.toml`` says what a gateway answers; "" for decisions without a response.
         topic_prefix: goes before every topic name, so that several pipelines can share a cluster.
         partitions: of topics that we create ourselves.
@@ -66,6 +73,10 @@ class Settings:
     lists: tuple[ListFile, ...] = ()
     rules: Path | None = None
     model: Path | None = None
+    updates: bool = True
+    trust: Path | None = None
+    author: str = ""
+    key: Path | None = None
     market: str = ""
     topic_prefix: str = ""
     partitions: int = 4
@@ -75,6 +86,11 @@ class Settings:
     data_dir: Path = Path(".lanjie")
     log_level: str = "INFO"
     shutdown_seconds: float = 10.0
+
+    def named(self, topic: Topic) -> Topic:
+        """The topic as this pipeline names it."""
+        partitions = topic.partitions if topic.single else self.partitions
+        return replace(topic, name=self.topic_prefix + topic.name, partitions=partitions)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -136,6 +152,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _author(text: str) -> str:
+    if not _AUTHOR.fullmatch(text):
+        raise ValueError
+    return text
+
+
 def _market(text: str) -> str:
     if text and not _MARKET.fullmatch(text):
         raise ValueError
@@ -152,6 +174,10 @@ def _file(text: str) -> Path:
     if not (path := Path(text)).is_file():
         raise ValueError
     return path
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text.lower()]
 
 
 def _level(text: str) -> str:
@@ -183,6 +209,10 @@ _READERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "lists": (_lists, f"files parted by {os.pathsep!r}, each after KIND: or not; KIND is {', '.join(_KINDS)}"),
     "rules": (_folder, "a folder that is there"),
     "model": (_file, "a file that is there"),
+    "updates": (_switch, "on or off"),
+    "trust": (_file, "a file that is there"),
+    "author": (_author, "a short name: lower-case letters, digits, dots, dashes and underscores"),
+    "key": (_file, "a file that is there"),
     "market": (_market, "the name of a market in responses.toml, such as generic, cn or us"),
     "topic_prefix": (_name, "letters, digits, dots, dashes and underscores"),
     "partitions": _integer(1, 10_000),

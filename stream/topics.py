@@ -21,6 +21,7 @@ class Topic:
     kind: str
     partitions: int = PARTITIONS
     config: dict[str, str] = field(default_factory=dict, hash=False)
+    single: bool = False  #: one partition whatever the settings say: its order is what it is for
 
 
 def _keep(days: int) -> dict[str, str]:
@@ -33,6 +34,28 @@ CARDS = Topic("telecom.cards.v1", "card", config=_keep(30))
 DECISIONS = Topic("intercept.decisions.v1", "decision", config=_keep(30))
 INPUTS = (CALLS, SMS, CARDS)
 
+#: Tombstones stay for a week: a worker that was away for less, with its snapshot file, misses none.
+_STAMPED = {"message.timestamp.type": "LogAppendTime"}  # "as of" goes by the broker's clock, not by an author's
+_COMPACT = {
+    **_STAMPED,
+    "cleanup.policy": "compact",
+    "delete.retention.ms": str(7 * _DAY_MS),
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.ms": str(_DAY_MS),
+}
+_FOR_EVER = {**_STAMPED, "retention.ms": "-1"}
+LISTS = Topic("lists.numbers.v1", "list change", 1, _COMPACT, single=True)
+RULES = Topic("rules.v1", "rule change", 1, _COMPACT, single=True)
+#: What compaction drops from the two: every record ever written to them, hash-chained.
+CHANGES = Topic("changes.v1", "change", 1, _FOR_EVER, single=True)
+#: Tables and packs in parts, found by offset.
+CONTENTS = Topic("contents.v1", "content", 1, _FOR_EVER, single=True)
+#: What each worker has in force, the newest by worker.
+WORKERS = Topic("intercept.workers.v1", "worker state", 1, _COMPACT, single=True)
+#: What a person should look at: the brake.
+ALERTS = Topic("intercept.alerts.v1", "alert", 1, _keep(30), single=True)
+UPDATES = (LISTS, RULES, CHANGES, CONTENTS, WORKERS, ALERTS)
+
 
 def dlq(topic: Topic) -> Topic:
     """Where the records of ``topic`` go that cannot be used."""
@@ -44,7 +67,7 @@ def dlq(topic: Topic) -> Topic:
     )
 
 
-ALL = (*INPUTS, DECISIONS, *(dlq(topic) for topic in INPUTS))
+ALL = (*INPUTS, DECISIONS, *UPDATES, *(dlq(topic) for topic in (*INPUTS, LISTS, RULES)))
 _BY_KIND = {topic.kind: topic for topic in INPUTS}
 
 

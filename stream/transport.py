@@ -230,6 +230,13 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         """Chunks delivered and not yet acknowledged."""
         return sum(ledger.unacked for ledger in self.ledgers.values())
 
+    @property
+    def part(self) -> float:
+        """Our part of the partitions of the chunk topics: of the traffic, as far as it is spread evenly."""
+        client: Any = self._thread._consumer  # noqa: SLF001 - tests/contract/test_faust_seam.py
+        counts = [len(client.partitions_for_topic(topic) or ()) for topic in self.app.chunk_topics]
+        return len(self.assignment()) / (sum(counts) or 1)
+
     def oldest_age(self, now: float) -> float:
         """Seconds since the delivery of the oldest chunk that is not committed; 0 without one."""
         heads = [head.born for ledger in self.ledgers.values() if (head := ledger.oldest)]

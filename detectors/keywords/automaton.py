@@ -64,12 +64,12 @@ class Automaton:
     """
 
     def __init__(self, pack: RulePack) -> None:
-        self.pack, self.rules = pack, pack.text
-        self._full = [(1 << len(rule.all)) - 1 for rule in pack.text]
-        self._ones, self._tops = _carries(pack.text)
-        users = _users(pack.text, pack.places)
+        self.pack, self.rules = pack, pack.all_text
+        self._full = [(1 << len(rule.all)) - 1 for rule in self.rules]
+        self._ones, self._tops = _carries(self.rules)
+        users = _users(self.rules, pack.places)
         self._tokens = {kind: users.pop(f"<{kind}>", ()) for kind in TOKENS}
-        starts = _starts(pack.text)
+        starts = _starts(self.rules)
         self._token_bits = {kind: _bits(starts, used) for kind, used in self._tokens.items()}
         self._trie = _trie(pack, users, starts)
         self.size = len(self._trie)

@@ -17,14 +17,15 @@ from detectors.normalise import key as k
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """Takes entries of a number or pattern away: all of them, or those of one list or source."""
+    """Takes entries of a number or pattern away: all of them, or those of one list, source or feed."""
 
     kind: ListKind | None = None
     source: str | None = None
+    feed: str | None = None  #: None: of any layer below
 
-    def takes(self, p: Provenance) -> bool:
-        """Whether it takes an entry with this provenance away."""
-        return self.kind in (None, p.kind) and self.source in (None, p.source)
+    def takes(self, p: Provenance, feed: str = "") -> bool:
+        """Whether it takes an entry with this provenance away, in a layer of ``feed``."""
+        return self.kind in (None, p.kind) and self.source in (None, p.source) and self.feed in (None, feed)
 
 
 Removals = dict[Place, tuple[Removal, ...]]

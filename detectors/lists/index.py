@@ -13,13 +13,23 @@ from detectors.lists.entry import Entry, ListKind, Provenance
 from detectors.lists.table import Match, Table, strongest_first
 from detectors.model.numbers import Canonical
 from detectors.normalise import key as k
+from detectors.rollout import NO_ROLLOUT, Rollout
 
 
 class Layer(NamedTuple):
-    """A table, and what it removes from the layers below it."""
+    """A table, and what it removes from the layers below it.
+
+    Attributes:
+        feed: the list feed that it is the content of; "" for files and for what people entered.
+        serial: what its maker calls this version of the content.
+        staged: it is new content on trial, and the feed's content in force is a layer too.
+    """
 
     table: Table
     removed: Removals = {}  # noqa: RUF012 - never written to
+    feed: str = ""
+    serial: str = ""
+    staged: bool = False
 
 
 class NumberIndex:
@@ -31,10 +41,20 @@ class NumberIndex:
     Args:
         entries: make the only layer, unless ``layers`` are given.
         layers: from the lowest to the newest.
+        rollout: the stages of the feeds; what is *protected* is so in every stage.
     """
 
-    def __init__(self, entries: Iterable[Entry] = (), *, layers: Sequence[Layer] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[Entry] = (), *, layers: Sequence[Layer] = (), rollout: Rollout = NO_ROLLOUT
+    ) -> None:
         self.layers = tuple(layers) or (Layer(build(entries)),)
+        self.rollout = rollout
+        # Feeds of which a part acts, or acts on some: only then do views differ.
+        self.on_trial = {
+            layer.feed
+            for layer in self.layers
+            if layer.staged or (layer.feed in rollout.feeds and rollout.feeds[layer.feed].mode != "enforce")
+        }
         self.sizes = dict.fromkeys(ListKind, 0)
         for layer in self.layers:
             for kind, size in layer.table.sizes.items():
@@ -47,7 +67,11 @@ class NumberIndex:
 
     def with_delta(self, added: Iterable[Entry], removed: Removals) -> NumberIndex:
         """A new index with ``added`` on top of this one and without what ``removed`` takes away."""
-        return NumberIndex(layers=(*self.layers, Layer(build(added), removed)))
+        return NumberIndex(layers=(*self.layers, Layer(build(added), removed)), rollout=self.rollout)
+
+    def staged(self, rollout: Rollout) -> NumberIndex:
+        """The same layers in other stages."""
+        return NumberIndex(layers=self.layers, rollout=rollout)
 
     def compacted(self) -> Table:
         """All layers in one table. Seconds for millions: in another process."""
@@ -77,32 +101,63 @@ class NumberIndex:
         return positions
 
     def find(self, number: Canonical, time: int) -> Provenance | None:
-        """The entry that counts for ``number`` at event time ``time`` (ms UTC)."""
+        """The entry that counts for ``number`` at event time ``time`` (ms UTC), whatever the stages."""
+        best = self._best(self._matches(number), time)
+        return best.provenance if best else None
+
+    def views(self, number: Canonical, time: int, subject: Canonical) -> tuple[Match | None, Match | None]:
+        """The entry that counts for ``number`` where ``subject`` acts, and the one that would if all was enforced."""
+        if not self.on_trial:
+            found = self._best(self._matches(number), time)
+            return found, found
+        now, then = [], []
+        for match, layer in self._all(number):
+            acts, would = self._counts(layer, subject)
+            if acts or match.provenance.kind is ListKind.PROTECTED:
+                now.append(match)
+            if would or match.provenance.kind is ListKind.PROTECTED:
+                then.append(match)
+        return self._best(now, time), self._best(then, time)
+
+    def _counts(self, layer: Layer, subject: Canonical) -> tuple[bool, bool]:
+        """Whether a layer counts for a subject, and whether it would if its feed was enforced."""
+        if layer.feed not in self.on_trial:
+            return True, True
+        acts = self.rollout.feed_acts(layer.feed, subject)
+        old = not layer.staged and any(each.staged and each.feed == layer.feed for each in self.layers)
+        return acts != old, not old
+
+    @staticmethod
+    def _best(matches: Iterable[Match], time: int) -> Match | None:
         best: Match | None = None
-        for match in self._matches(number):
+        for match in matches:
             if match.provenance.in_force(time) and (best is None or _order(match) < _order(best)):
                 best = match
-        return best.provenance if best else None
+        return best
 
     def explain(self, number: Canonical) -> list[Match]:
         """Every entry over ``number``, in force or not, the strongest first."""
         return sorted(self._matches(number), key=_order)
 
     def _matches(self, number: Canonical) -> Iterator[Match]:
+        for match, _ in self._all(number):
+            yield match
+
+    def _all(self, number: Canonical) -> Iterator[tuple[Match, Layer]]:
         above: list[Removals] = []
         for layer in reversed(self.layers):
             for match in layer.table.matches(number):
                 gone = (removal for removed in above for removal in removed.get(match.place, ()))
-                if not any(removal.takes(match.provenance) for removal in gone):
-                    yield match
+                if not any(removal.takes(match.provenance, layer.feed) for removal in gone):
+                    yield (match._replace(feed=layer.feed, serial=layer.serial) if layer.feed else match), layer
             above.append(layer.removed)
 
     def _digest(self) -> str:
         if len(self.layers) == 1:
             return self.layers[0].table.digest
         digest = hashlib.sha256()
-        for layer in self.layers:
-            digest.update(f"{layer.table.digest}{sorted(map(repr, layer.removed.items()))}".encode())
+        for table, removed, feed, _, staged in self.layers:
+            digest.update(f"{table.digest}{sorted(map(repr, removed.items()))}{feed, staged}".encode())
         return digest.hexdigest()[:16]
 
 

@@ -36,6 +36,8 @@ class Match(NamedTuple):
     digits: int  #: how many it fixes: ``EXACT`` for a number of its own
     owner: int
     provenance: Provenance
+    feed: str = ""  #: of the layer that it is in, as an index has it
+    serial: str = ""
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ class Evidence(Struct, frozen=True):
         span: ``(start, end)`` in characters of the *original* text, or None.
         weight: overrides the policy's weight for this symbol (a list entry carries its own).
         detail: short, and never a number or message text in clear.
+        feed: the list feed that it comes from, if it does.
     """
 
     code: str
@@ -46,6 +47,7 @@ class Evidence(Struct, frozen=True):
     span: tuple[int, int] | None = None
     weight: float | None = None
     detail: str = ""
+    feed: str = ""
 
 
 class Reason(Struct, frozen=True, omit_defaults=True):
@@ -83,6 +85,18 @@ class Response(Struct, frozen=True, omit_defaults=True):
     label: bool = False
 
 
+class Shadow(Struct, frozen=True, omit_defaults=True):
+    """What the decision would be if all rules and feeds were enforced, where it would be another.
+
+    Attributes:
+        reasons: those that the decision itself does not have.
+    """
+
+    action: str
+    score: float
+    reasons: tuple[Reason, ...] = ()
+
+
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is to be done about one event. Deterministic: the same log gives the same bytes,
     but for ``latency_us``, which the worker adds and a replay leaves out.
@@ -99,5 +113,6 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: tuple[Reason, ...] = ()
     appeal: str = ""
     response: Response | None = None  #: where the engine was told a market
+    shadow: Shadow | None = None  #: where rules or feeds are on trial
     v: int = 1
     latency_us: int | None = None  #: from the record's Kafka timestamp to this decision, microseconds

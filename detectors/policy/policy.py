@@ -13,7 +13,7 @@ A built-in symbol that the policy gives no weight is switched off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -57,6 +57,8 @@ class Policy:
         self._symbols: dict[str, SymbolPolicy | Composite] = {**policy.symbols}
         self._symbols[ALLOWED] = self._symbols.get(ALLOWED) or SymbolPolicy(0.0, "list", "allow")
         self._composites = policy.composite
+        self._before = {(each.rule.id, str(each.rule.version)): each for each in rules.before}
+        self._older = {each.rule.id: each.rule for each in rules.before if isinstance(each.rule, Composite)}
         self._caps = {name: group.cap for name, group in policy.groups.items()}
         self._ladder = sorted(((ACTIONS[step], score) for step, score in policy.ladder.items()), reverse=True)
         self.appeal = policy.appeal
@@ -66,15 +68,24 @@ class Policy:
         for code in self._symbols.keys() - self._words.keys():
             raise RuleError(f"policy.toml, weights.toml: $.symbols.{code}: no rule or detector has this id")
 
-    def judge(self, evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
-        """The verdict on one event. ``protected``: it touches a number that nothing may block."""
+    def judge(
+        self, evidence: Sequence[Evidence], *, protected: bool, acts: Callable[[str], bool] = lambda _: True
+    ) -> Verdict:
+        """The verdict on one event.
+
+        Args:
+            protected: it touches a number that nothing may block.
+            acts: asked whether a composite acts; where not, its predecessor does, if it has one.
+        """
         counted = [e for e in evidence if e.code in self._symbols]
         net: dict[str, float] = {}
         for e in counted:
-            net[self._symbols[e.code].group] = net.get(self._symbols[e.code].group, 0.0) + self.weigh(e)
+            group = self._spec(e.code, e.version).group
+            net[group] = net.get(group, 0.0) + self.weigh(e)
         # A group that is excused on the whole is no part of a composite.
         present = {e.code for e in counted} | {f"group:{group}" for group, weight in net.items() if weight > 0}
-        counted += [Evidence(c.id, c.id, str(c.version)) for c in self._composites if present.issuperset(c.all)]
+        composites = (c if acts(c.id) else self._older.get(c.id) for c in self._composites)
+        counted += [Evidence(c.id, c.id, str(c.version)) for c in composites if c and present.issuperset(c.all)]
         reasons = tuple(self._reason(e, self.weigh(e)) for e in counted)
         if protected:
             # What nearly fired stays visible; it just cannot act.
@@ -88,7 +99,8 @@ class Policy:
         """How each group of symbols enters the score, in order of appearance."""
         sums: dict[str, float] = {}
         for reason in reasons:
-            if spec := self._specs.get(reason.code):
+            if reason.code in self._specs:
+                spec = self._spec(reason.code, reason.version)
                 sums[spec.group] = sums.get(spec.group, 0.0) + reason.weight
         return [
             GroupSum(group, total, self._caps[group], min(max(total, 0.0), self._caps[group]))
@@ -105,15 +117,23 @@ class Policy:
 
     def ceiling(self, reasons: Iterable[Reason]) -> Action:
         """The highest step that these signs may lead to, however high the score."""
-        against = (ACTIONS[self._specs[r.code].ceiling] for r in reasons if r.weight > 0)
+        against = (ACTIONS[self._spec(r.code, r.version).ceiling] for r in reasons if r.weight > 0)
         return max(against, default=Action.ALLOW)
 
     def weigh(self, evidence: Evidence) -> float:
         """The weight of a sign: its own (a list entry may carry one), or the policy's."""
         if evidence.code not in self._specs:
             return 0.0
-        return self._specs[evidence.code].weight if evidence.weight is None else evidence.weight
+        own = self._spec(evidence.code, evidence.version).weight
+        return own if evidence.weight is None else evidence.weight
+
+    def _spec(self, code: str, version: str) -> SymbolPolicy | Composite:
+        """What a symbol weighs; a predecessor what it weighed."""
+        if self._before and (older := self._before.get((code, version))):
+            return older.rule if isinstance(older.rule, Composite) else older.symbol or self._specs[code]
+        return self._specs[code]
 
     def _reason(self, e: Evidence, weight: float) -> Reason:
-        zh, en = self._words[e.code]
+        older = self._before.get((e.code, e.version)) if self._before else None
+        zh, en = (older.rule.zh, older.rule.en) if older else self._words[e.code]
         return Reason(e.code, e.rule, e.version, weight, zh, en, e.span, e.detail)

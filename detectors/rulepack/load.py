@@ -5,6 +5,7 @@ behaviour.toml    thresholds per window of event time
 policy.toml       groups and caps, ladder, composites, weights of the built-in symbols
 weights.toml      weights of the text rules
 responses.toml    what a gateway answers, by market (may be missing)
+before.json       predecessors of changed rules on trial (may be missing)
 keywords.toml     words that senders disguise; forms.json: how (written by `lanjie rules expand --write`)
 """
 
@@ -22,6 +23,7 @@ from msgspec import Meta
 from detectors.model.decision import ACTIONS, Action
 from detectors.model.errors import RuleError
 from detectors.rulepack import place, responses
+from detectors.rulepack.before import BEFORE, check_before, read_before
 from detectors.rulepack.keywords import FORMS, KEYWORDS, KeywordFile, read_forms
 from detectors.rulepack.pack import RulePack
 from detectors.rulepack.responses import RESPONSES, Profile, Tables
@@ -81,12 +83,14 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         keywords=keywords,
         forms=forms,
         responses=_responses(files),
+        before=read_before(files[BEFORE]) if BEFORE in files else (),
         version=f"{policy.version}-{_digest(files)}",
         places={
             i: at for name in files if name.endswith(".toml") for i, at in place.ids(name, _utf8(files, name)).items()
         },
     )
     _check_ids(pack)
+    check_before(pack.before, {rule.id: rule for rule in pack.rules})
     _check_policy(policy)
     _check_forms(pack)
     return pack

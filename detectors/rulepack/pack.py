@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from detectors.rulepack.before import Predecessor
 from detectors.rulepack.keywords import Forms, Keyword
 from detectors.rulepack.responses import Profile
 from detectors.rulepack.schema import BehaviourRule, PolicyData, Rule, TextRule
@@ -21,6 +22,17 @@ class RulePack(Struct, frozen=True):
     version: str
     places: dict[str, str]  #: rule id -> ``file:line``, for messages
     responses: dict[str, Profile] = field(default_factory=dict)  #: by market
+    before: tuple[Predecessor, ...] = ()  #: of rules that changed and are on trial
+
+    @property
+    def all_text(self) -> tuple[TextRule, ...]:
+        """The text rules and their predecessors."""
+        return (*self.text, *(each.rule for each in self.before if isinstance(each.rule, TextRule)))
+
+    @property
+    def all_behaviour(self) -> tuple[BehaviourRule, ...]:
+        """The behaviour rules and their predecessors."""
+        return (*self.behaviour, *(each.rule for each in self.before if isinstance(each.rule, BehaviourRule)))
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -34,8 +34,8 @@ _replace = msgspec.structs.replace
 class Decider(Protocol):
     """What of the engine is needed here."""
 
-    def decide(self, events: Sequence[Event]) -> list[Decision]:
-        """One decision per event, in the same order."""
+    def decide(self, events: Sequence[Event], now: int | None = None) -> list[Decision]:
+        """One decision per event, in the same order. ``now``: ms UTC, what the brake goes by."""
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Interceptor:
 
     def _judge(self, records: Sequence[Record], events: Sequence[Event]) -> tuple[list[Decision], list[Row]]:
         started = self._clock.monotonic()
-        decisions = self._engine.decide(events)
+        decisions = self._engine.decide(events, self._clock.wall_ms())
         self._observe("decide", started)
         started, now = self._clock.monotonic(), self._clock.wall_ms()
         rows: list[Row] = []
@@ -159,6 +159,8 @@ class Interceptor:
             metrics.decisions.labels(topic, action).inc(count)
         for code, count in Counter(reason.code for each in work.decisions for reason in each.reasons).items():
             metrics.reasons.labels(code).inc(count)
+        for action, count in Counter(each.shadow.action for each in work.decisions if each.shadow).items():
+            metrics.shadow.labels(action).inc(count)
 
 
 def _place(error: Exception) -> str:

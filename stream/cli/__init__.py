@@ -29,9 +29,11 @@ VERBS: Final = {
     "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
     "replay": Verb("stream.cli.replay:replay", "Decide event logs with no Kafka."),
     "lists": Verb("stream.cli.lists:lists", "Number lists: build, compact, check."),
-    "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, lock, expand."),
+    "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, publish, promote, roll back."),
     "train": Verb("stream.cli.train:train", "Fit models from labelled data."),
     "explain": Verb("stream.cli.explain:explain", "Show why an event is decided as it is."),
+    "feeds": Verb("stream.cli.feeds:feeds", "List feeds of other operators: sign, pull, status."),
+    "keys": Verb("stream.cli.keys:keys", "Keys that sign changes and feeds: make, show."),
     "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),
 }
 

@@ -1,14 +1,19 @@
-"""`lanjie rules`: look into the rule pack, and keep its generated files in order."""
+"""`lanjie rules`: look into the rule pack, and keep its generated files in order.
+
+What needs Kafka stands in modules beside this one, imported on use: the process that compiles for a worker waits for
+none of it.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,27 +21,58 @@ from detectors.keywords.automaton import Automaton
 from detectors.keywords.expand import KINDS, expand
 from detectors.model.errors import LanjieError, RuleError
 from detectors.policy import Policy
-from detectors.rulepack import lock
+from detectors.rulepack import RulePack, lock
 from detectors.rulepack.keywords import FORMS, KEYWORDS, Keyword, KeywordFile, write_forms
 from detectors.rulepack.load import read_table
 from stream.clock import SystemClock
 from stream.rule_files import pack_files, read_pack, shipped
 from stream.wire import dump_json
 
-_FOLDER = click.option(
-    "--rules", "folder", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Folder of a rule pack."
-)
+FOLDER_TYPE: Final = click.Path(file_okay=False, exists=True, path_type=Path)
+FOLDER: Final = click.option("--rules", "folder", type=FOLDER_TYPE, help="Folder of a rule pack.")
+_ELSEWHERE: Final = {
+    "stream.cli.rules_changes": ("publish", "rollback", "promote", "demote", "cap"),
+    "stream.cli.rules_shown": ("show", "status", "history", "diff"),
+    "stream.cli.rules_trial": ("test",),
+}
+_MODULES: Final = {verb: module for module, verbs in _ELSEWHERE.items() for verb in verbs}
 
 
-@click.group()
+class _Group(click.Group):
+    """Imports the verbs of other modules when they are called, or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours, then theirs."""
+        return [*super().list_commands(ctx), *_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import it if it is elsewhere."""
+        if (module := _MODULES.get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+
+@click.group(cls=_Group)
 def rules() -> None:
-    """The rule pack: lint, lock, expand."""
+    """The rule pack: lint, publish, promote, roll back."""
 
 
 @rules.command()
-@_FOLDER
+@FOLDER
 def lint(*, folder: Path | None) -> None:
     """Check a rule pack: its tables, its proofs through the automaton, its weights, its lock."""
+    pack, automaton = in_order(folder)
+    proofs = sum(len(rule.positives) + len(rule.near_misses) for rule in pack.text)
+    click.echo(f"{len(pack.rules):,} rules, {automaton.size:,} patterns, {proofs:,} proofs: in order, {pack.version}")
+
+
+def in_order(folder: Path | None) -> tuple[RulePack, Automaton]:
+    """A pack that can be decided by, and its automaton.
+
+    Raises:
+        RuleError: it cannot, or disagrees with its lock; in what is told on stderr.
+    """
     pack = read_pack(folder)
     automaton, _ = Automaton(pack), Policy(pack)
     found = lock.problems(pack, _lock(folder or shipped()))
@@ -44,12 +80,11 @@ def lint(*, folder: Path | None) -> None:
         click.echo(problem, err=True)
     if found:
         raise RuleError(f"{len(found)} rules disagree with {lock.NAME}")
-    proofs = sum(len(rule.positives) + len(rule.near_misses) for rule in pack.text)
-    click.echo(f"{len(pack.rules):,} rules, {automaton.size:,} patterns, {proofs:,} proofs: in order, {pack.version}")
+    return pack, automaton
 
 
 @rules.command("lock")
-@_FOLDER
+@FOLDER
 @click.option("--retire", multiple=True, metavar="ID=REASON", help="A rule that is gone, and why.")
 def lock_(*, folder: Path | None, retire: tuple[str, ...]) -> None:
     """Enter new rules and raised versions into rules.lock; what changed silently is refused."""
@@ -62,7 +97,7 @@ def lock_(*, folder: Path | None, retire: tuple[str, ...]) -> None:
 
 
 @rules.command("compile", hidden=True)
-@_FOLDER
+@FOLDER
 def compile_(*, folder: Path | None) -> None:
     """For `stream.rule_files.build_in_background`: the automaton of a pack, proven, as a pickle to the output."""
     os.nice(19)  # the worker that waits for it decides meanwhile
@@ -74,7 +109,7 @@ def compile_(*, folder: Path | None) -> None:
 @click.argument("words", nargs=-1, metavar="[WORD...]")
 @click.option("--write", is_flag=True, help="Write the forms of all keywords of the pack to forms.json.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@_FOLDER
+@FOLDER
 def expand_(*, words: tuple[str, ...], write: bool, as_json: bool, folder: Path | None) -> None:
     """List the disguised forms of WORD that are looked for, by kind, and those that are not, with the reason.
 

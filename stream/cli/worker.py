@@ -68,11 +68,10 @@ def topics() -> None:
 @_option("topic_prefix")
 def create(**given: str | None) -> None:
     """Create those that are missing."""
-    from stream.app import prefixed  # noqa: PLC0415
     from stream.topics_admin import ensure_topics  # noqa: PLC0415
 
     settings = _settings(given)
-    wanted = [prefixed(topic, settings) for topic in ALL]
+    wanted = [settings.named(topic) for topic in ALL]
     created = _run(lambda: ensure_topics(settings.bootstrap, wanted, replication=settings.replication))
     for topic in wanted:
         click.echo(f"{'created' if topic.name in created else 'exists':<8} {topic.name}")
@@ -83,11 +82,10 @@ def create(**given: str | None) -> None:
 @_option("topic_prefix")
 def list_(**given: str | None) -> None:
     """Show them, with their partitions; exit 1 if one is missing."""
-    from stream.app import prefixed  # noqa: PLC0415
     from stream.topics_admin import list_topics  # noqa: PLC0415
 
     settings = _settings(given)
-    wanted = [prefixed(topic, settings) for topic in ALL]
+    wanted = [settings.named(topic) for topic in ALL]
     found = _run(lambda: list_topics(settings.bootstrap, wanted))
     for topic in wanted:
         click.echo(f"{found.get(topic.name, 'missing')!s:<8} {topic.name}")

@@ -1,0 +1,76 @@
+"""Predecessors: where a changed rule is on trial and does not act, the definition that it replaces does.
+
+``before.json`` is written by `lanjie rules publish`, never by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from detectors.model.errors import RuleError
+from detectors.rulepack.schema import BehaviourRule, Composite, Data, Rule, SymbolPolicy, TextRule
+
+BEFORE = "before.json"
+Kind = Literal["text", "behaviour", "composite"]
+_KINDS: dict[str, type[TextRule] | type[BehaviourRule] | type[Composite]] = {
+    "text": TextRule,
+    "behaviour": BehaviourRule,
+    "composite": Composite,
+}
+
+
+class Predecessor(Data, frozen=True):
+    """A rule as it was, and what it weighed (a composite brings its own weight)."""
+
+    kind: Kind
+    rule: Rule
+    symbol: SymbolPolicy | None = None
+
+
+class _Row(Data, frozen=True):
+    kind: Kind
+    rule: msgspec.Raw
+    symbol: SymbolPolicy | None = None
+
+
+def read_before(data: bytes) -> tuple[Predecessor, ...]:
+    """``before.json``.
+
+    Raises:
+        RuleError: it cannot be used.
+    """
+    try:
+        rows = msgspec.json.decode(data, type=Annotated[tuple[_Row, ...], Meta(max_length=10_000)])
+        rules = [msgspec.json.decode(row.rule, type=_KINDS[row.kind]) for row in rows]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RuleError(f"{BEFORE}: {error}; it is written by `lanjie rules publish`, not by hand") from None
+    found = tuple(Predecessor(row.kind, rule, row.symbol) for row, rule in zip(rows, rules, strict=True))
+    for i, each in enumerate(found):
+        if (each.symbol is None) != isinstance(each.rule, Composite):
+            raise RuleError(f"{BEFORE}: $[{i}].symbol: expected one, but none for a composite")
+    return found
+
+
+def write_before(predecessors: Iterable[Predecessor]) -> bytes:
+    """The same."""
+    return msgspec.json.encode(list(predecessors))
+
+
+def check_before(predecessors: Iterable[Predecessor], rules: Mapping[str, Rule]) -> None:
+    """Each is an older version of a rule of the pack.
+
+    Raises:
+        RuleError: one is not.
+    """
+    seen: set[str] = set()
+    for i, rule in enumerate(each.rule for each in predecessors):
+        now = rules.get(rule.id)
+        if now is None or type(now) is not type(rule):
+            raise RuleError(f"{BEFORE}: $[{i}].rule.id: {rule.id} is no such rule of this pack")
+        if rule.version >= now.version or rule.id in seen:
+            raise RuleError(f"{BEFORE}: $[{i}].rule.version: {rule.version}; expected one rule, below {now.version}")
+        seen.add(rule.id)

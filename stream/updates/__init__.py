@@ -1,0 +1,1 @@
+"""Lists and rules that change while events flow: topics in, snapshots out, and the verbs that change them."""

@@ -1,0 +1,194 @@
+"""From changes on the topics, and from files on SIGHUP, to the snapshot that the engine decides by.
+
+What is slow is done elsewhere: tables are mapped and checked in a thread, the automaton is built by another process.
+The engine swaps between two chunks. What cannot be had changes nothing, is told, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import Final
+
+import msgspec
+
+from detectors.engine import Engine, Snapshot
+from detectors.keywords import Automaton
+from detectors.lists.index import Layer
+from detectors.model.errors import LanjieError
+from detectors.score import ScoreModel
+from stream.clock import Clock
+from stream.deadletter import DeadLetters
+from stream.metrics import Metrics
+from stream.model_files import read_model
+from stream.output import Output
+from stream.rule_files import build_in_background
+from stream.settings import Settings
+from stream.sources import read_lists, report
+from stream.topics import WORKERS
+from stream.updates.build import Problems, index_of, rollout_of
+from stream.updates.follower import Follower
+from stream.updates.library import Library
+from stream.updates.shown import show
+from stream.updates.state import State
+from stream.updates.workers import WorkerState
+
+log = logging.getLogger(__name__)
+
+#: Seconds until what could not be had is tried again.
+RETRY: Final = 5.0
+#: Seconds between looks at what was asked, where no topics are followed.
+IDLE: Final = 0.1
+
+
+class Live:
+    """Keeps one engine up to date.
+
+    Attributes:
+        problems: what could not be had, so that something older, or nothing, is in force in its place.
+    """
+
+    def __init__(self, settings: Settings, *, metrics: Metrics, clock: Clock) -> None:
+        self._settings, self._metrics, self._clock = settings, metrics, clock
+        self._library = Library(settings)
+        self._follower = Follower(settings, metrics=metrics, clock=clock) if settings.updates else None
+        self._automaton: Automaton | None = None
+        self._source: object = None  # of the automaton: the digest of a published pack, or None for a folder
+        self._base: tuple[Layer, ...] = ()  # of the list files
+        self._model: ScoreModel | None = None
+        self._feeds: dict[str, list[Layer]] = {}
+        self._asked = False
+        self.problems: Problems = []
+
+    async def first(self) -> Snapshot:
+        """The first snapshot, once all that is on the topics has been read and could be had.
+
+        Raises:
+            LanjieError, OSError: files cannot be used.
+        """
+        started = self._clock.monotonic()
+        await self._read_files()
+        if self._follower:
+            await self._follower.start()
+        while True:
+            snapshot = await self._build(files=True)
+            if snapshot and not self.problems:
+                self._report(snapshot, started)
+                return snapshot
+            for problem in self.problems:
+                log.error("not ready: %s", problem)
+            await asyncio.sleep(RETRY)
+
+    def ask(self) -> None:
+        """Read the files again soon."""
+        self._asked = True
+
+    async def run(self, engine: Engine, output: Output) -> None:
+        """Follow the topics, and the wishes of ``ask``, until cancelled."""
+        dead_letters = DeadLetters(output)
+        await self._tell(engine, output, delay_ms=0)
+        retry = 0.0
+        while True:
+            came = await self._follower.follow() if self._follower else await asyncio.sleep(IDLE, 0)
+            if self._follower and self._follower.refused:
+                refused, self._follower.refused = self._follower.refused, []
+                await dead_letters.send(refused)
+            again = self.problems and self._clock.monotonic() >= retry
+            if came or self._asked or again:
+                await self._renew(engine)
+                retry = self._clock.monotonic() + RETRY
+                await self._tell(engine, output, delay_ms=self._delay() if came else 0)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._follower:
+            await self._follower.stop()
+
+    async def _renew(self, engine: Engine) -> None:
+        """Build and swap; what is refused changes nothing."""
+        started = self._clock.monotonic()
+        asked, self._asked = self._asked, False
+        file_problems = []
+        if asked:
+            try:
+                await self._read_files()
+            except (LanjieError, OSError) as error:
+                file_problems = [str(error)]
+        snapshot = await self._build(files=asked)
+        self.problems += file_problems
+        if snapshot:
+            try:
+                engine.swap(snapshot)
+            except LanjieError as error:
+                self.problems.append(str(error))
+        for problem in self.problems:
+            log.error("refused, what was in force stays: %s", problem)
+        if asked:
+            self._metrics.reloads.labels("refused" if self.problems else "done").inc()
+        self._report(engine.snapshot, started)
+        if file_problems and len(self.problems) == len(file_problems):
+            self.problems = []  # told; files are read again when somebody asks, not by themselves
+
+    async def _read_files(self) -> None:
+        settings = self._settings
+        base = await asyncio.to_thread(read_lists, settings.lists, self._metrics) if settings.lists else None
+        model = read_model(settings.model) if settings.model else None
+        self._base, self._model = base.layers if base else (), model
+
+    async def _build(self, *, files: bool) -> Snapshot | None:
+        """The snapshot of what is known now; ``problems`` are those of this time. None: there are no rules yet."""
+        self.problems = []
+        state = self._follower.state if self._follower else State()
+        try:
+            await self._load_rules(state, again=files)
+        except LanjieError as error:
+            self.problems.append(f"rules: {error}")
+        index = await index_of(state, self._library, self._base, last=self._feeds, problems=self.problems)
+        if (automaton := self._automaton) is None:
+            return None
+        versions = {rule.id: str(rule.version) for rule in automaton.pack.rules}
+        return Snapshot.of(automaton, index, self._model, rollout_of(state, versions))
+
+    async def _load_rules(self, state: State, *, again: bool) -> None:
+        """Build the automaton of the published pack, else of the folder that the settings name, if it is another one.
+
+        Raises:
+            LanjieError: it cannot be had.
+        """
+        content = state.pack.value.content if state.pack else None
+        source = content.digest if content else None
+        if self._automaton is None or source != self._source or (again and content is None):
+            started = self._clock.monotonic()
+            folder = await self._library.pack(content) if content else self._settings.rules
+            self._automaton, self._source = await build_in_background(folder), source
+            self._metrics.automaton_seconds.set(self._clock.monotonic() - started)
+
+    def _report(self, snapshot: Snapshot, started: float) -> None:
+        now = self._clock.wall_ms() / 1000
+        report(snapshot, self._metrics, seconds=self._clock.monotonic() - started, now=now)
+        if self._follower:
+            show(self._follower.state, self._metrics)
+
+    def _delay(self) -> int:
+        """Milliseconds from when the newest change was on its topic to now, when it is in force."""
+        delay = max(0, self._clock.wall_ms() - self._follower.newest) if self._follower else 0
+        self._metrics.change_delay.observe(delay / 1000)
+        return delay
+
+    async def _tell(self, engine: Engine, output: Output, *, delay_ms: int) -> None:
+        """Other workers' operators, and our own next start."""
+        if self._follower is None:
+            return
+        state, now = self._follower.state, self._clock.wall_ms()
+        told = WorkerState(
+            state.serial, engine.lists_version, engine.rules_version, now, delay_ms, "; ".join(self.problems)[:500]
+        )
+        name = f"{self._settings.group}/{socket.gethostname()}/{os.getpid()}".encode()
+        topic = self._settings.named(WORKERS).name
+        await output.send_one(topic, 0, name, msgspec.json.encode(told), ())
+        await self._follower.save()
+        contents = [c for held in state.feeds.values() for c in (held.value.content, held.value.live) if c]
+        pack = [state.pack.value.content] if state.pack else []
+        await asyncio.to_thread(self._library.keep_only, {c.digest for c in (*contents, *pack)}, now / 1000)

@@ -1,0 +1,312 @@
+"""The one way to change lists and rules: read what is in force, decide, write; all of it or nothing, one at a time.
+
+1. **Fence.** The producer takes the transactional id that all changes share: whoever was in the middle of a change is
+   thrown out (its transaction is aborted) and tries again from 1.
+2. **Read** both compacted topics to their end, and the head of the hash chain.
+3. **Plan.** The caller says which records to write, given the state.
+4. **Write** them, their copies on ``changes.v1`` with the next links of the chain, and the parts of what is large,
+   in one transaction. Readers see all of it or none (``read_committed``).
+
+A crash between any two steps leaves nothing behind that a reader sees; a transaction left open is aborted by the next
+change, or by the broker after ``TRANSACTION_TIMEOUT_MS``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.structs import ConsumerRecord as Record
+
+from detectors.model.errors import LanjieError
+from stream.clock import Clock
+from stream.settings import Settings
+from stream.topics import CHANGES, CONTENTS, LISTS, RULES, UPDATES
+from stream.topics_admin import ensure_topics
+from stream.updates import chain, contents
+from stream.updates.keys import Author
+from stream.updates.proposals import Proposal, proposed
+from stream.updates.records import (
+    BRAKE,
+    CHANGE,
+    Change,
+    Content,
+    RecordError,
+    Value,
+    Written,
+    decode_change,
+    encode,
+    signed_bytes,
+)
+from stream.updates.state import State
+from stream.updates.tail import Tail
+from stream.updates.trust import Trust, is_look
+
+log = logging.getLogger(__name__)
+
+TRANSACTIONAL_ID: Final = "lanjie-changes"
+#: The broker aborts what a writer that died left open after this, and looks for it every 10 s.
+TRANSACTION_TIMEOUT_MS: Final = 60_000
+ATTEMPTS: Final = 12
+_BACKOFF: Final = 0.05  # seconds, doubled each time up to a second, and spread
+
+
+class ChangeError(LanjieError):
+    """A change was refused or could not be written; nothing has changed."""
+
+
+class Put(NamedTuple):
+    """A record to write. ``value`` None takes the key back."""
+
+    topic: str
+    key: str
+    value: Value | None
+
+
+class Receipt(NamedTuple):
+    """What became of a change. ``serial`` 0: there was nothing to do. ``pending``: it waits for another's signature."""
+
+    serial: int
+    time: int  #: ms UTC
+    pending: bool = False
+
+
+class Store(Protocol):
+    """Where a plan puts what is large."""
+
+    async def put(self, data: bytes, *, count: int, serial: str, made: int) -> Content:
+        """Upload a blob in the transaction of the change."""
+
+
+Plan = Callable[[State, Store], Awaitable[Sequence[Put]]]
+
+
+async def make_change(
+    settings: Settings, author: Author, *, action: str, target: str, reason: str, plan: Plan, clock: Clock
+) -> Receipt:
+    """Change lists or rules.
+
+    Args:
+        plan: given the state and where to put blobs, the records to write; none: nothing is to be done. Called again
+            with a fresh state if another change comes in between.
+
+    Raises:
+        ChangeError: the trust file wants another author or key, or others change things all the time.
+        TopicsError, TailError: Kafka cannot be reached or read.
+    """
+    trust = Trust.read(settings.trust) if settings.trust else None
+
+    async def work(writer: _Writer) -> Receipt:
+        puts = await plan(writer.state, writer)
+        unsigned = author.name == BRAKE or all(is_look(put.topic, put.key) for put in puts)
+        if trust and not unsigned:
+            trust.may_sign(author)
+        time = max([clock.wall_ms(), *(writer.state.changed(put.key) + 1 for put in puts)])
+        if not puts:
+            return Receipt(0, time)
+        change = Change(writer.serial + 1, author.name, action, target, reason, time, len(puts))
+        values = [None if put.value is None else encode(put.value) for put in puts]
+        written = [Written(p.topic, p.key, value, change) for p, value in zip(puts, values, strict=True)]
+        records = [_signed(author, each) for each in written]
+        if trust and trust.approvals > 1 and not unsigned:
+            await writer.append([proposed(records)])
+            return Receipt(change.serial, time, pending=True)
+        await writer.write(records)
+        return Receipt(change.serial, time)
+
+    return await _exclusively(settings, work)
+
+
+async def approve(settings: Settings, author: Author, serial: int, *, reject: bool = False) -> Receipt:
+    """Sign what somebody else proposed; with the last signature that is needed it is in force.
+
+    Raises:
+        ChangeError: there is no such proposal, it is one's own, or what it would change has changed since.
+    """
+    trust = Trust.read(settings.trust) if settings.trust else None
+    if trust is None:
+        raise ChangeError("LANJIE_TRUST is not set: nothing waits for approval")
+    trust.may_sign(author)
+
+    async def work(writer: _Writer) -> Receipt:
+        proposal = Proposal.find(await chain.read_all(settings.bootstrap, writer.name(CHANGES.name)), serial)
+        if proposal is None:
+            raise ChangeError(f"{serial}: no proposal waits under this number; see `lanjie changes pending`")
+        time = proposal.records[0].change.time
+        if reject:
+            await writer.append([proposal.settled(author.name, writer.serial + 1, "rejected")])
+            return Receipt(writer.serial + 1, time)
+        if author.name in proposal.signers:
+            raise ChangeError(f"{serial}: {author.name} has signed it already; another person must")
+        if any(writer.state.changed(record.key) >= time for record in proposal.records):
+            raise ChangeError(f"{serial}: what it changes was changed since it was proposed; propose it again")
+        signed = [_signed(author, record) for record in proposal.records]
+        if len(proposal.signers) + 1 < trust.approvals:
+            await writer.append([proposed(signed)])
+            return Receipt(serial, time, pending=True)
+        settled = proposal.settled(author.name, writer.serial + 1, "approved")
+        await writer.append([settled])
+        await writer.write([msgspec.structs.replace(r, change=_numbered(r.change, writer.serial + 1)) for r in signed])
+        return Receipt(writer.serial + 1, time)
+
+    return await _exclusively(settings, work)
+
+
+async def read_state(settings: Settings) -> State:
+    """Lists and rules as they are now. Records that cannot be used are left out, as a worker does.
+
+    Raises:
+        TopicsError, TailError: Kafka cannot be reached or read.
+    """
+    await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
+    return await _state(settings)
+
+
+async def _state(settings: Settings) -> State:
+    trust = Trust.read(settings.trust) if settings.trust else None
+    state = State(trust.verify if trust else None)
+    async with Tail(settings.bootstrap, {settings.topic_prefix + t.name: 0 for t in (LISTS, RULES)}) as tail:
+        for record in await tail.to_end():
+            try:
+                state.apply(read(record, settings.topic_prefix))
+            except RecordError as error:
+                log.warning("%s offset %d: %s", record.topic, record.offset, error)
+    return state
+
+
+def read(record: Record, prefix: str) -> Written:
+    """A record of one of the two topics.
+
+    Raises:
+        RecordError: its header or key cannot be used.
+    """
+    change = decode_change(dict(record.headers).get(CHANGE))
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        raise RecordError("malformed", "key: not UTF-8") from None
+    return Written(record.topic.removeprefix(prefix), key, record.value, change)
+
+
+class _Writer:
+    """An open transaction, and the state that nobody else can change while it is open."""
+
+    def __init__(self, producer: Any, settings: Settings, state: State, head: tuple[str, int]) -> None:
+        self.state = state
+        self._producer, self._settings = producer, settings
+        self._link, self.serial = head
+        self._sent: list[asyncio.Future[Any]] = []
+
+    def name(self, topic: str) -> str:
+        """The topic as it is called on this cluster."""
+        return self._settings.topic_prefix + topic
+
+    async def put(self, data: bytes, *, count: int, serial: str, made: int) -> Content:
+        """Upload a blob."""
+        digest, parts = await asyncio.to_thread(contents.pack, data)
+        topic, offset = self.name(CONTENTS.name), -1
+        for n, part in enumerate(parts):
+            sent = await self._send(topic, contents.part_key(digest, n), part, [])
+            if n == 0:
+                offset = (await sent).offset
+        return Content(digest, offset, len(parts), len(data), count, serial, made)
+
+    async def write(self, records: Sequence[Written]) -> None:
+        """Put records in force, and their copies on the chain."""
+        for record in records:
+            headers = [(CHANGE, msgspec.json.encode(record.change))]
+            await self._send(self.name(record.topic), record.key.encode(), record.value, headers)
+        await self.append(records)
+
+    async def append(self, records: Sequence[Written]) -> None:
+        """Put records on the chain only."""
+        for record in records:
+            self._link = chain.link(self._link, record)
+            headers = chain.headers(record, self._link)
+            await self._send(self.name(CHANGES.name), record.key.encode(), record.value, headers)
+
+    async def _send(
+        self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await self._producer.send(topic, value, key, partition=0, headers=headers)
+        self._sent.append(sent)
+        return sent
+
+    async def settle(self) -> None:
+        """Wait until the broker has all that was sent; what one of them raises, this does."""
+        for outcome in await asyncio.gather(*self._sent, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+
+class _FencedIsNormal(logging.Filter):
+    """aiokafka leaves futures behind that hold the reason when a producer is fenced, and asyncio logs each as an error;
+    here it is how two changes at the same moment are told apart.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
+
+
+logging.getLogger("asyncio").addFilter(_FencedIsNormal())
+
+
+async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[Receipt]]) -> Receipt:
+    await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
+    for attempt in range(ATTEMPTS):
+        try:
+            async with _fenced(settings) as producer:
+                head = await chain.head(settings.bootstrap, settings.topic_prefix + CHANGES.name)
+                writer = _Writer(producer, settings, await _state(settings), head)
+                async with producer.transaction():
+                    try:
+                        receipt = await work(writer)
+                    finally:
+                        await writer.settle()
+                return receipt
+        except (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber):
+            # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
+            pause = min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311
+            await asyncio.sleep(pause)
+        except KafkaError as error:
+            raise ChangeError(f"{settings.bootstrap}: {type(error).__name__}: nothing has changed") from None
+    raise ChangeError(f"others made a change each of the {ATTEMPTS} times we tried: try again")
+
+
+@asynccontextmanager
+async def _fenced(settings: Settings) -> AsyncIterator[Any]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap.split(","),
+        transactional_id=settings.topic_prefix + TRANSACTIONAL_ID,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        max_request_size=contents.MAX_REQUEST_BYTES,
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def _topics(settings: Settings) -> list[Any]:
+    return [settings.named(topic) for topic in UPDATES]
+
+
+def _signed(author: Author, record: Written) -> Written:
+    """With the author's signature beside those that are there; as it is for an author without a key."""
+    if author.public is None:
+        return record
+    said = signed_bytes(record.topic, record.key, record.value, record.change)
+    signatures = {**record.change.signatures, author.name: author.sign(said)}
+    return msgspec.structs.replace(record, change=msgspec.structs.replace(record.change, signatures=signatures))
+
+
+def _numbered(change: Change, serial: int) -> Change:
+    return msgspec.structs.replace(change, serial=serial)

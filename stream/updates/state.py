@@ -1,0 +1,152 @@
+"""What the two topics say by now: a pure function of their records, the same for every worker and for every moment.
+
+A record is taken only if it is newer than the one it replaces, so that nobody brings an old one, once rightly signed,
+back; and the brake may only demote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, NamedTuple, TypeVar, cast
+
+import msgspec
+
+from stream.topics import LISTS, RULES
+from stream.updates.records import (
+    ANY_VERSION,
+    BRAKE,
+    LISTS_KINDS,
+    RULES_KINDS,
+    AppealsRecord,
+    Change,
+    CheckRecord,
+    EntryRecord,
+    FeedRecord,
+    PackRecord,
+    RecordError,
+    StageRecord,
+    Value,
+    Written,
+    decode,
+)
+
+_KINDS: Final = {LISTS.name: LISTS_KINDS, RULES.name: RULES_KINDS}
+V = TypeVar("V", bound=Value)
+Verify = Callable[[Written], None]  #: raises RecordError for what must not be believed
+
+
+class Held(NamedTuple, Generic[V]):
+    """A value and the change that set it."""
+
+    value: V
+    change: Change
+
+
+class State:
+    """Lists and rules as of some moment. ``apply`` is the only way in.
+
+    Args:
+        verify: asked about every record before it is taken.
+    """
+
+    def __init__(self, verify: Verify | None = None) -> None:
+        self._verify = verify
+        self._held: dict[str, dict[str, tuple[Written, Value]]] = {k: {} for kinds in _KINDS.values() for k in kinds}
+        self._taken_back: dict[str, int] = {}  # key -> time of the change
+        self.serial = 0  #: of the newest change seen
+
+    def apply(self, written: Written) -> None:
+        """Take a record.
+
+        Raises:
+            RecordError: it cannot be used; nothing has changed.
+        """
+        kind, _, name = written.key.partition("/")
+        if kind not in _KINDS[written.topic]:
+            raise RecordError("unknown_key", f"key: none of {', '.join(_KINDS[written.topic])}; update the worker")
+        value = None if written.value is None else decode(written.key, written.value)
+        if self._verify:
+            self._verify(written)
+        before = self._held[kind].get(name)
+        if written.change.time < self.changed(written.key):
+            raise RecordError("outdated", "header change: $.time: older than the change that it would replace")
+        if written.change.author == BRAKE:
+            _only_demotes(before[1] if before else None, value)
+        if value is None:
+            self._held[kind].pop(name, None)
+            self._taken_back[written.key] = written.change.time
+        else:
+            self._held[kind][name] = written, value
+        self.serial = max(self.serial, written.change.serial)
+
+    def changed(self, key: str) -> int:
+        """When the record of this key was last changed, ms UTC; -1: never."""
+        kind, _, name = key.partition("/")
+        before = self._held[kind].get(name)
+        return before[0].change.time if before else self._taken_back.get(key, -1)
+
+    def records(self) -> Iterator[Written]:
+        """Those that are in force: applied to an empty state they give this one, but for what was taken back."""
+        for held in self._held.values():
+            for written, _ in held.values():
+                yield written
+
+    @property
+    def taken_back(self) -> dict[str, int]:
+        """When keys were taken back, ms UTC."""
+        return dict(self._taken_back)
+
+    def restore(self, taken_back: dict[str, int]) -> None:
+        """Remember what was taken back."""
+        self._taken_back.update(taken_back)
+
+    @property
+    def feeds(self) -> dict[str, Held[FeedRecord]]:
+        """By name, in the order of names."""
+        return dict(sorted(self._all("feed", FeedRecord).items()))
+
+    @property
+    def checks(self) -> dict[str, Held[CheckRecord]]:
+        """The last look at each feed's source."""
+        return self._all("check", CheckRecord)
+
+    @property
+    def entries(self) -> dict[str, Held[EntryRecord]]:
+        """What people entered, by ``LIST/PATTERN[/FEED]``."""
+        return self._all("entry", EntryRecord)
+
+    @property
+    def pack(self) -> Held[PackRecord] | None:
+        """The rule pack, once one was published."""
+        return self._all("pack", PackRecord).get("")
+
+    @property
+    def stages(self) -> dict[tuple[str, str], Held[StageRecord]]:
+        """By rule id and version ("" for any)."""
+        found = {}
+        for name, held in self._all("stage", StageRecord).items():
+            rule, _, version = name.rpartition("/")
+            found[rule, "" if version == ANY_VERSION else version] = held
+        return found
+
+    @property
+    def appeals(self) -> dict[str, Held[AppealsRecord]]:
+        """By rule id or ``feed:NAME``."""
+        return self._all("appeals", AppealsRecord)
+
+    def _all(self, kind: str, _: type[V]) -> dict[str, Held[V]]:
+        return {name: Held(cast(V, value), written.change) for name, (written, value) in self._held[kind].items()}
+
+
+def _only_demotes(before: Value | None, after: Value | None) -> None:
+    """What nobody signs may do no harm: of a feed or rule only the stage changes, and only to shadow."""
+    match before, after:
+        case (None, StageRecord(stage="shadow")):
+            return
+        case (StageRecord(cap=had), StageRecord(stage="shadow", cap=has)) if had == has:
+            return
+        case (FeedRecord(), FeedRecord(stage="shadow")) if after == msgspec.structs.replace(
+            before, stage="shadow", share=0.0
+        ):
+            return
+    raise RecordError("untrusted", f"header change: $.author: {BRAKE} may put a rule or feed into shadow, no more")

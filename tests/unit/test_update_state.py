@@ -1,0 +1,156 @@
+"""What a record must be to be taken, and what stays when it is not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from detectors.rollout import Cap
+from stream.topics import LISTS, RULES
+from stream.updates.records import (
+    Change,
+    Content,
+    EntryRecord,
+    FeedRecord,
+    RecordError,
+    StageRecord,
+    Written,
+    decode,
+    decode_change,
+    encode,
+    signed_bytes,
+)
+from stream.updates.state import State
+
+CONTENT = Content("0" * 64, 0, 1, 10, 1, "1", 0)
+FEED = FeedRecord(CONTENT, "enforce", cap=Cap(per_minute=10))
+
+
+def change(time: int = 1, author: str = "zhang", serial: int = 1) -> Change:
+    return Change(serial, author, "test", "t", "a test", time)
+
+
+def written(topic: str, key: str, value: object | None, by: Change | None = None) -> Written:
+    return Written(topic, key, None if value is None else encode(value), by or change())
+
+
+def test_the_newest_record_of_a_key_counts_and_null_takes_it_back():
+    state = State()
+    state.apply(written(LISTS.name, "entry/block/1", EntryRecord("1", "block", reason="first")))
+    state.apply(written(LISTS.name, "entry/block/1", EntryRecord("1", "block", reason="second"), change(2, serial=2)))
+    assert state.entries["block/1"].value.reason == "second"
+    state.apply(written(LISTS.name, "entry/block/1", None, change(3, serial=3)))
+    assert (state.entries, state.serial, state.changed("entry/block/1")) == ({}, 3, 3)
+
+
+@pytest.mark.parametrize("after_null", [False, True])
+def test_an_old_record_rightly_signed_once_does_not_come_back(after_null: bool):
+    state = State()
+    state.apply(written(LISTS.name, "entry/allow/1", EntryRecord("1", "allow"), change(5)))
+    last = None if after_null else EntryRecord("1", "allow", reason="newer")
+    state.apply(written(LISTS.name, "entry/allow/1", last, change(9)))
+    with pytest.raises(RecordError, match="older") as caught:
+        state.apply(written(LISTS.name, "entry/allow/1", EntryRecord("1", "allow"), change(5)))
+    assert caught.value.code == "outdated"
+
+
+def test_states_made_of_the_records_of_one_another_are_equal():
+    state, again = State(), State()
+    state.apply(written(LISTS.name, "feed/b", FEED))
+    state.apply(written(LISTS.name, "entry/grey/2", EntryRecord("2", "grey")))
+    state.apply(written(LISTS.name, "entry/grey/2", None, change(7)))
+    state.apply(written(RULES.name, "stage/TEXT_X/3", StageRecord("canary", 0.1)))
+    for record in state.records():
+        again.apply(record)
+    again.restore(state.taken_back)
+    assert (again.feeds, again.entries, again.stages) == (state.feeds, state.entries, state.stages)
+    assert list(state.stages) == [("TEXT_X", "3")]
+    assert again.changed("entry/grey/2") == 7
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value", "code"),
+    [
+        (LISTS.name, "feed/b", b"{", "malformed"),
+        (LISTS.name, "feed/b", b"\xff", "malformed"),
+        (LISTS.name, "feed/b", b'{"stage":"enforce"}', "invalid_field"),
+        (LISTS.name, "entry/block/1", b'{"number":"1","list":"black"}', "invalid_field"),
+        (LISTS.name, "entry/block/1", b'{"number":"1","list":"block","colour":"scarlet"}', "invalid_field"),
+        (LISTS.name, "stage/X/1", b'{"stage":"shadow"}', "unknown_key"),  # the other topic's
+        (RULES.name, "stage/X/1", b'{"stage":"off"}', "invalid_field"),
+        (RULES.name, "stage/X/1", b'{"stage":"canary","share":2}', "invalid_field"),
+        (RULES.name, "whatever", b"{}", "unknown_key"),
+        (RULES.name, "", b"{}", "unknown_key"),
+    ],
+)
+def test_what_cannot_be_used_changes_nothing(topic: str, key: str, value: bytes, code: str):
+    state = State()
+    state.apply(written(LISTS.name, "feed/b", FEED))
+    state.apply(written(LISTS.name, "entry/block/1", EntryRecord("1", "block")))
+    state.apply(written(RULES.name, "stage/X/1", StageRecord("shadow")))
+    before = list(state.records())
+    with pytest.raises(RecordError) as caught:
+        state.apply(Written(topic, key, value, change(9)))
+    assert caught.value.code == code
+    assert "black" not in str(caught.value)
+    assert "scarlet" not in str(caught.value)
+    assert list(state.records()) == before
+
+
+def test_what_is_not_trusted_changes_nothing():
+    def nobody(_: Written) -> None:
+        raise RecordError("untrusted", "no")
+
+    state = State(nobody)
+    with pytest.raises(RecordError):
+        state.apply(written(LISTS.name, "feed/b", FEED))
+    assert state.feeds == {}
+
+
+def test_the_brake_may_demote_and_nothing_else():
+    state = State()
+    state.apply(written(LISTS.name, "feed/b", FEED))
+    state.apply(written(RULES.name, "stage/X/1", StageRecord("enforce", cap=Cap(per_minute=5))))
+    brake = change(9, author="brake", serial=9)
+    refused = [
+        written(LISTS.name, "feed/b", None, brake),
+        written(LISTS.name, "feed/b", FEED, brake),
+        written(LISTS.name, "feed/b", msgspec.structs.replace(FEED, stage="shadow", cap=None), brake),
+        written(LISTS.name, "feed/new", msgspec.structs.replace(FEED, stage="shadow"), brake),
+        written(LISTS.name, "entry/allow/1", EntryRecord("1", "allow"), brake),
+        written(RULES.name, "stage/X/1", StageRecord("shadow"), brake),  # without its cap
+        written(RULES.name, "stage/X/1", StageRecord("canary", 0.5, Cap(per_minute=5)), brake),
+        written(RULES.name, "stage/X/1", None, brake),
+    ]
+    for record in refused:
+        with pytest.raises(RecordError, match="brake"):
+            state.apply(record)
+    state.apply(written(LISTS.name, "feed/b", msgspec.structs.replace(FEED, stage="shadow"), brake))
+    state.apply(written(RULES.name, "stage/X/1", StageRecord("shadow", cap=Cap(per_minute=5)), brake))
+    assert state.feeds["b"].value.stage == "shadow"
+    assert state.stages["X", "1"].value.stage == "shadow"
+
+
+def test_a_signature_is_over_all_that_is_said_but_the_serial():
+    record = written(LISTS.name, "entry/block/1", EntryRecord("1", "block"))
+    said = signed_bytes(record.topic, record.key, record.value, record.change)
+    assert said == signed_bytes(record.topic, record.key, record.value, change(serial=99))
+    others = [
+        (RULES.name, record.key, record.value, record.change),
+        (record.topic, "entry/block/2", record.value, record.change),
+        (record.topic, record.key, encode(EntryRecord("2", "block")), record.change),
+        (record.topic, record.key, None, record.change),
+        (record.topic, record.key, record.value, change(time=2)),
+        (record.topic, record.key, record.value, change(author="li")),
+    ]
+    assert len({said, *(signed_bytes(*other) for other in others)}) == 1 + len(others)
+
+
+def test_the_header_must_be_there():
+    with pytest.raises(RecordError, match="missing") as caught:
+        decode_change(None)
+    assert caught.value.code == "untrusted"
+    with pytest.raises(RecordError):
+        decode_change(b'{"serial":"x"}')
+    with pytest.raises(RecordError):
+        decode("nothing/x", b"{}")
