@@ -100,7 +100,7 @@ def lock_(*, folder: Path | None, retire: tuple[str, ...]) -> None:
 @FOLDER
 def compile_(*, folder: Path | None) -> None:
     """For `stream.rule_files.build_in_background`: the automaton of a pack, proven, as a pickle to the output."""
-    os.nice(19)  # the worker that waits for it decides meanwhile
+    os.nice(3)  # the worker that waits for it decides meanwhile; at 19, on a busy machine, it would wait for ever
     built = Automaton(read_pack(folder))
     sys.stdout.buffer.write(pickle.dumps(built, protocol=pickle.HIGHEST_PROTOCOL))
 

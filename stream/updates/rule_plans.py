@@ -148,8 +148,8 @@ def _check_predecessors(predecessors: Iterable[Predecessor], after: RulePack) ->
         group = rule.group if isinstance(rule, Composite) else symbol.group if symbol else ""
         if group not in after.policy.groups:
             raise RuleError(
-                f"policy.toml: $.groups.{group}: gone, but version {rule.version} of {rule.id} counts in it and goes on "
-                "acting; keep it until the new version is enforced"
+                f"policy.toml: $.groups.{group}: gone, but version {rule.version} of {rule.id} counts in it and goes "
+                "on acting; keep it until the new version is enforced"
             )
 
 

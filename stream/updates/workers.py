@@ -83,7 +83,9 @@ async def _members(settings: Settings) -> int:
     try:
         await asyncio.wait_for(admin.start(), 10)
         answers = await admin.describe_consumer_groups([settings.group])
-        return sum(len(group[-2] if isinstance(group, tuple) else group.members) for a in answers for group in a.groups)
+        # A group is a tuple whose length depends on the protocol's version; its members are the one list in it.
+        groups = [group for answer in answers for group in answer.groups]
+        return sum(len(part) for group in groups for part in group if isinstance(part, list))
     except (KafkaError, TimeoutError):
         return 0
     finally:

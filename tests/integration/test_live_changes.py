@@ -7,13 +7,15 @@ import json
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import count
 
 import pytest
 
 from detectors.model.decision import Decision
 from detectors.model.events import SmsEvent
 from detectors.rollout import Cap
+from loadtest.driver import Driver, Schedule, record_of
+from stream.clock import SystemClock
+from stream.rule_files import pack_files
 from stream.settings import Settings
 from stream.topics import ALERTS, LISTS, RULES, dlq
 from stream.updates.publisher import Put, read_state
@@ -25,6 +27,7 @@ from tests.support.topics import publish, read_all
 from tests.support.worker import Pipeline, Worker
 
 T0 = 1_790_000_000_000
+FLOW = 8000
 LISTED = "+8613900000001"
 WEIGHTS = "weights.toml"
 
@@ -47,10 +50,15 @@ def sms(names: Sequence[str], text: str = "你好", senders: int = 40) -> list[S
 
 
 def rules(rule: str = RULE, weight: str = WEIGHT) -> dict[str, bytes]:
-    from stream.rule_files import pack_files  # noqa: PLC0415
-
     shipped = pack_files(None)
     return {"text/test.toml": rule.encode(), WEIGHTS: shipped[WEIGHTS] + weight.encode()}
+
+
+async def flow(pipeline: Pipeline, total: int, *, rate: float) -> None:
+    """Events by a schedule, while something else goes on."""
+    async with Driver(pipeline.bootstrap, SystemClock()) as driver:
+        events = sms([f"during-{n}" for n in range(total)])
+        await driver.publish([record_of(event, prefix=pipeline.prefix) for event in events], Schedule(rate=rate))
 
 
 async def two(pipeline: Pipeline) -> list[Worker]:
@@ -85,26 +93,16 @@ async def test_a_change_is_in_force_on_both_workers_and_no_event_is_left_out(pip
     first = await decided(pipeline, 100)
     assert {d.action for d in first.values()} == {"allow"}
 
-    stop, sent = asyncio.Event(), count()
-
-    async def flow() -> int:
-        total = 0
-        while not stop.is_set():
-            await pipeline.publish(sms([f"during-{next(sent)}" for _ in range(100)]))
-            total += 100
-        return total
-
-    flowing = asyncio.create_task(flow())
+    flowing = asyncio.create_task(flow(pipeline, FLOW, rate=1000))
     listed = await change(settings, puts(entry(LISTED)))
     assert await applied(pipeline, listed.serial) < 5
     ruled = await change(settings, pack(rules()))
     assert await applied(pipeline, ruled.serial) < 5
-    stop.set()
-    during = await flowing
+    await flowing
 
     text = "一头紫色的大象"
     await pipeline.publish(sms([f"after-{n}" for n in range(100)], text))
-    found = await decided(pipeline, 200 + during)
+    found = await decided(pipeline, 200 + FLOW)
     after = {name: d for name, d in found.items() if name.startswith("after")}
     states = await worker_states(settings)
     assert {(s.lists, s.rules) for s in states.values()} == {(d.lists, d.rules) for d in after.values()}

@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from detectors.model.events import SmsEvent
 from detectors.rulepack import load_rules, lock
 from stream.cli import main
+from stream.wire import decode_decision
 from tests.support.rules import POLICY, TEXT, WEIGHTS, files
+from tests.support.worker import Pipeline
+
+T0 = 1_790_000_000_000
 
 BANK_4 = TEXT.replace("version = 3", "version = 4").replace('["积分"]', '["积分", "会员日"]')
 Lanjie = Callable[..., Awaitable[Result]]
@@ -30,15 +35,14 @@ def folder(path: Path, small: dict[str, bytes]) -> Path:
     return path
 
 
-@pytest.fixture
-def lanjie(kafka: str, tmp_path: Path) -> Lanjie:
-    """The command, on topics of its own, with the small pack as that of the workers."""
+def command(bootstrap: str, prefix: str, path: Path) -> Lanjie:
+    """`lanjie rules`, with the small pack as that of the workers."""
     environ = {
-        "LANJIE_BOOTSTRAP": kafka,
-        "LANJIE_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:8]}.",
-        "LANJIE_GROUP": f"t{uuid.uuid4().hex[:8]}",
-        "LANJIE_DATA_DIR": str(tmp_path / "data"),
-        "LANJIE_RULES": str(folder(tmp_path / "own", files())),
+        "LANJIE_BOOTSTRAP": bootstrap,
+        "LANJIE_TOPIC_PREFIX": prefix,
+        "LANJIE_GROUP": f"{prefix}group",
+        "LANJIE_DATA_DIR": str(path / "data"),
+        "LANJIE_RULES": str(folder(path / "own", files())),
         "LANJIE_AUTHOR": "zhang",
     }
 
@@ -50,6 +54,12 @@ def lanjie(kafka: str, tmp_path: Path) -> Lanjie:
         return result
 
     return run
+
+
+@pytest.fixture
+def lanjie(kafka: str, tmp_path: Path) -> Lanjie:
+    """The command, on topics of its own."""
+    return command(kafka, f"t{uuid.uuid4().hex[:8]}.", tmp_path)
 
 
 async def asked(lanjie: Lanjie, *args: object) -> Any:
@@ -184,3 +194,53 @@ async def test_the_difference_and_a_trial_against_what_is_in_force(lanjie: Lanji
     tried = (await lanjie("test", "--rules", new, log)).stdout
     assert "2 decisions stronger, 0 weaker" in tried
     assert "TEXT_BANK" in tried.splitlines()[-1]
+
+
+async def test_a_worker_follows_a_rule_through_its_stages_and_back(pipeline: Pipeline, tmp_path: Path):
+    lanjie = command(pipeline.bootstrap, pipeline.prefix, tmp_path)
+    worker = await pipeline.start(LANJIE_RULES=str(tmp_path / "own"))
+    await worker.until("/ready", lambda body: json.loads(body)["ready"])
+    total = 0
+
+    async def decided(name: str) -> list[tuple[str, str, str, list[str]]]:
+        nonlocal total
+        texts = ["建设银行积分", "建设银行会员日", "农业银行积分"]
+        total += len(texts)
+        await pipeline.publish(
+            [
+                SmsEvent(id=f"{name}-{n}", time=T0 + n, a_number=f"1390000000{n}", b_number="13700000001", text=text)
+                for n, text in enumerate(texts)
+            ]
+        )
+        found = [decode_decision(record.value) for record in await pipeline.decisions(total)]
+        mine = sorted((d for d in found if d.event_id.startswith(name)), key=lambda d: d.event_id)
+        return [(d.action, d.subject, d.rules, [f"{r.code} {r.version}" for r in d.reasons]) for d in mine]
+
+    async def in_force(*args: object) -> None:
+        assert "in force on 1 workers" in (await lanjie(*args, "--reason", "a test")).stdout
+
+    own = await decided("own")
+    assert [(action, reasons) for action, _, _, reasons in own] == [
+        ("challenge", ["TEXT_BANK 3"]),
+        ("allow", []),
+        ("allow", []),
+    ]
+    # Version 4 looks for other days, and no longer for points.
+    new = BANK_4.replace('["积分", "会员日"]', '["会员日", "版本四"]')
+    new = new.replace('["【工商银行】您的積 分即将过期", "建设银行积分"]', '["工商银行会员日", "建设银行会员日"]')
+    await in_force("publish", "--rules", folder(tmp_path / "new", files(text=new)))
+    shadow = await decided("shadow")
+    assert [(action, reasons) for action, _, _, reasons in shadow] == [
+        (action, reasons) for action, _, _, reasons in own
+    ]
+    await in_force("promote", "TEXT_BANK")
+    enforced = await decided("enforced")
+    assert [(action, reasons) for action, _, _, reasons in enforced] == [
+        ("allow", []),
+        ("challenge", ["TEXT_BANK 4"]),
+        ("allow", []),
+    ]
+    await in_force("rollback")
+    assert await decided("back") == own
+    await in_force("rollback")
+    assert await decided("forth") == enforced

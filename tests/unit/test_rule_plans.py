@@ -264,7 +264,7 @@ def test_a_predecessor_needs_its_group_and_its_kind(world: World):
         policy=composite.replace("CALL_BURST = {", "CALL_OTHER = {"),
     )
     other = World()
-    with pytest.raises(RuleError, match="CALL_BURST.*another kind of rule"):
+    with pytest.raises(RuleError, match=r"CALL_BURST.*another kind of rule"):
         other.publish(swapped)
 
 
