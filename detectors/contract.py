@@ -34,7 +34,7 @@ class Batch:
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         repeated: indexes of events that came before: they are decided again, but nothing counts them again.
         hits: index -> evidence so far that acts; a later detector sees what earlier ones left.
-        shadow: index -> evidence of rules and feeds on trial that does not act on this subject. No detector looks at it.
+        shadow: index -> evidence of rules and feeds on trial that does not act here; no detector looks at it.
         replaced: index -> evidence in ``hits`` that has no place where all that is on trial acts.
     """
 

@@ -217,7 +217,7 @@ class Engine:
         """Decide one event, like ``decide``, and keep what led to it."""
         batch = self._look([event])
         near = [n for d in self._detectors if isinstance(d, ShowsNearMisses) for n in d.near(batch)]
-        (decision,) = self._conclude(batch, None)
+        (decision,) = self._conclude(batch)
         evidence, shadow = tuple(batch.hits.get(0, ())), tuple(batch.shadow.get(0, ()))
         return Examination(decision, evidence, self._protected.touches(event), tuple(near), shadow)
 
@@ -234,7 +234,7 @@ class Engine:
             raise
         return batch
 
-    def _conclude(self, batch: Batch, now: int | None) -> list[Decision]:
+    def _conclude(self, batch: Batch, now: int | None = None) -> list[Decision]:
         """Event by event, as what one is found to be may be a sign for the next."""
         kind_of, hits, victims, capped = KIND_OF, batch.hits, self._memory.victims, bool(self._brake.caps)
         decisions = []

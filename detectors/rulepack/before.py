@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -60,17 +60,20 @@ def write_before(predecessors: Iterable[Predecessor]) -> bytes:
     return msgspec.json.encode(list(predecessors))
 
 
-def check_before(predecessors: Iterable[Predecessor], rules: Mapping[str, Rule]) -> None:
-    """Each is an older version of a rule of the pack.
+def check_before(predecessors: Iterable[Predecessor], rules: Mapping[str, Rule], groups: Collection[str]) -> None:
+    """Each is an older version of a rule of the pack, and counts in one of its groups.
 
     Raises:
         RuleError: one is not.
     """
     seen: set[str] = set()
-    for i, rule in enumerate(each.rule for each in predecessors):
+    for i, each in enumerate(predecessors):
+        rule = each.rule
         now = rules.get(rule.id)
         if now is None or type(now) is not type(rule):
             raise RuleError(f"{BEFORE}: $[{i}].rule.id: {rule.id} is no such rule of this pack")
         if rule.version >= now.version or rule.id in seen:
             raise RuleError(f"{BEFORE}: $[{i}].rule.version: {rule.version}; expected one rule, below {now.version}")
+        if (group := (each.symbol or rule).group) not in groups:  # type: ignore[union-attr]
+            raise RuleError(f"{BEFORE}: $[{i}].symbol.group: {group!r} is no group of policy.toml any more")
         seen.add(rule.id)

@@ -90,7 +90,7 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         },
     )
     _check_ids(pack)
-    check_before(pack.before, {rule.id: rule for rule in pack.rules})
+    check_before(pack.before, {rule.id: rule for rule in pack.rules}, policy.groups)
     _check_policy(policy)
     _check_forms(pack)
     return pack

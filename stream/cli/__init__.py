@@ -28,10 +28,14 @@ VERBS: Final = {
     "topics": Verb("stream.cli.worker:topics", "The pipeline's topics."),
     "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
     "replay": Verb("stream.cli.replay:replay", "Decide event logs with no Kafka."),
-    "lists": Verb("stream.cli.lists:lists", "Number lists: build, compact, check."),
+    "lists": Verb("stream.cli.lists:lists", "Number lists: build, check, and change them while events flow."),
     "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, publish, promote, roll back."),
     "train": Verb("stream.cli.train:train", "Fit models from labelled data."),
     "explain": Verb("stream.cli.explain:explain", "Show why an event is decided as it is."),
+    "changes": Verb("stream.cli.changes:changes", "Changes of lists and rules: log, verify, approve."),
+    "appeal": Verb(
+        "stream.cli.appeal:appeal", "Uphold an appeal: allow a number, and count it against a rule or feed."
+    ),
     "feeds": Verb("stream.cli.feeds:feeds", "List feeds of other operators: sign, pull, status."),
     "keys": Verb("stream.cli.keys:keys", "Keys that sign changes and feeds: make, show."),
     "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),

@@ -1,11 +1,16 @@
-"""`lanjie lists`: build the snapshot file that workers map, fold deltas into it, and ask why a number is listed."""
+"""`lanjie lists`: build the snapshot file that workers map, fold deltas into it, and ask why a number is listed.
+
+Verbs that change lists or look at feeds stand in modules beside this one, imported on use.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +28,19 @@ from detectors.lists.table import EXACT, Match, Table
 from detectors.model.errors import NumberListError
 from detectors.normalise.phone import HOME, canonical
 from detectors.normalise.region import describe
+from stream.cli.changing import run, where
 from stream.cli.replay import list_files
 from stream.clock import SystemClock
 from stream.number_files import SourceError, load_index, open_table, read_file, read_layer, write_table
 from stream.settings import ListFile, Settings
+from stream.topics_admin import TopicsError
+from stream.updates.asof import history, state_at
+from stream.updates.build import index_of
+from stream.updates.library import Library
+from stream.updates.publisher import read_state
+from stream.updates.rule_plans import Step
+from stream.updates.state import State
+from stream.updates.tail import TailError
 from stream.wire import dump_json
 
 SHOWN_ERRORS: Final = 20
@@ -36,9 +50,30 @@ _OUT = click.option(
 _LISTS = click.argument("files", nargs=-1, required=True, metavar="[KIND:]FILE...")
 
 
-@click.group()
+_ELSEWHERE: Final = {
+    "stream.cli.lists_changes": ("add", "remove", "import", "promote", "demote", "cap", "drop", "show", "diff"),
+    "stream.cli.changes": ("history",),
+}
+_MODULES: Final = {verb: module for module, verbs in _ELSEWHERE.items() for verb in verbs}
+
+
+class _Group(click.Group):
+    """Imports the verbs of other modules when they are called, or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (module := _MODULES.get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Group)
 def lists() -> None:
-    """Number lists: build, compact, check."""
+    """Number lists: build, check, and change them while events flow."""
 
 
 class Told:
@@ -102,18 +137,33 @@ def compact(*, base: Path, deltas: tuple[str, ...], output: Path, yields: bool) 
 @click.argument("number")
 @click.option("--at", "moment", metavar="TIME", help="ISO 8601, UTC unless it says otherwise.  [default: now]")
 @click.option("--lists", "files", multiple=True, metavar="[KIND:]PATH", help="List files.  [default: LANJIE_LISTS]")
+@click.option(
+    "--live/--files-only", default=None, help="Feeds and entries of the topics too, or not.  [default: unless --lists]"
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def check(*, number: str, moment: str | None, files: tuple[str, ...], as_json: bool) -> None:
-    """Say what the lists say about NUMBER at a time, and why."""
+@where
+def check(
+    *, settings: Settings, number: str, moment: str | None, files: tuple[str, ...], live: bool | None, as_json: bool
+) -> None:
+    """Say what the lists say about NUMBER at a time, and why.
+
+    With --at the topics are read as they were then; the files are as they are now.
+    """
     try:
-        at = time_of("at", moment or "") or SystemClock().wall_ms()
+        then = time_of("at", moment or "")
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--at") from None
-    given = list_files(files) or Settings.from_env().lists
-    if not given:
+    given = list_files(files) or settings.lists
+    index = load_index(given, Told()) if given else None
+    state = None
+    if live or (live is None and not files):
+        state = run(_state(settings, then, needed=index is None))
+    elif index is None:
         raise click.UsageError("no list is named: give --lists, or set LANJIE_LISTS")
+    if state is not None:
+        index = run(index_of(state, Library(settings), index.layers if index else ()))
     key = number.lower() if ":" in number else canonical(number)
-    found = answer(load_index(given, Told()), number, key, at)
+    found = answer(index or NumberIndex(), number, key, then or SystemClock().wall_ms(), state)
     if as_json:
         click.echo(dump_json(found), nl=False)
     else:
@@ -121,10 +171,21 @@ def check(*, number: str, moment: str | None, files: tuple[str, ...], as_json: b
             click.echo(line)
 
 
-def answer(index: NumberIndex, raw: str, number: str, at: int) -> dict[str, Any]:
-    """All that is known, for JSON."""
+async def _state(settings: Settings, at: int | None, *, needed: bool) -> State | None:
+    """What the topics say; None if they cannot be read and files are there to answer from."""
+    try:
+        return await read_state(settings) if at is None else state_at(await history(settings), at, settings)
+    except (TopicsError, TailError) as error:
+        if needed:
+            raise
+        click.echo(f"{error}; this is what the files alone say", err=True)
+        return None
+
+
+def answer(index: NumberIndex, raw: str, number: str, at: int, state: State | None = None) -> dict[str, Any]:
+    """All that is known, for JSON. ``state``: what the feeds in the index are taken from."""
     matches = index.explain(number)
-    winner = index.find(number, at)
+    winner, enforced = index.views(number, at, number)
     core = dials_core(raw)
     region = describe(number)
     return {
@@ -132,8 +193,9 @@ def answer(index: NumberIndex, raw: str, number: str, at: int) -> dict[str, Any]
         "region": None if region is None else region.en,
         "at": _time(at),
         "protected_core": core,
-        "counts": "protected" if core else winner.kind.name.lower() if winner else "none",
-        "entries": [_entry(match, match.provenance == winner and not core, at) for match in matches],
+        "counts": "protected" if core else _kind(winner),
+        "if_enforced": "protected" if core else _kind(enforced),
+        "entries": [_entry(match, match == winner and not core, at, state) for match in matches],
         "lists": index.version,
     }
 
@@ -144,12 +206,16 @@ def page(found: Mapping[str, Any]) -> Iterable[str]:
     yield f"{found['number'] or 'no number'}{where} at {found['at']}: {found['counts']}"
     if found["protected_core"]:
         yield "  an emergency or public service number: protected in code, nothing blocks it"
+    if found["if_enforced"] != found["counts"]:
+        yield f"  once all feeds are enforced: {found['if_enforced']}"
     for entry in found["entries"]:
         mark = "->" if entry["counts"] else "  "
         span = f"from {entry['added'] or 'ever'} until {entry['expires'] or 'further notice'}"
         weight = f", weight {entry['weight']:g}" if entry["weight"] is not None else ""
         reason = f", {entry['reason']}" if entry["reason"] else ""
-        yield f"{mark} {entry['list']} by {entry['by']}: {entry['source']}{reason}{weight}, {span}: {entry['state']}"
+        feed = f", feed {entry['feed']} {entry['serial']} ({entry['stage']})" if entry["feed"] else ""
+        by = f"{mark} {entry['list']} by {entry['by']}: {entry['source']}"
+        yield f"{by}{reason}{weight}{feed}, {span}: {entry['state']}"
     if not found["entries"]:
         yield "  no entry is over it"
     elif len(found["entries"]) > 1:
@@ -157,9 +223,9 @@ def page(found: Mapping[str, Any]) -> Iterable[str]:
     yield f"lists {found['lists']}"
 
 
-def _entry(match: Match, counts: bool, at: int) -> dict[str, Any]:
+def _entry(match: Match, counts: bool, at: int, state: State | None) -> dict[str, Any]:
     p = match.provenance
-    state = "not yet in force" if at < p.added else "in force" if p.in_force(at) else "expired"
+    stands = "not yet in force" if at < p.added else "in force" if p.in_force(at) else "expired"
     return {
         "list": p.kind.name.lower(),
         "by": "number" if match.digits == EXACT else f"the first {match.digits} digits",
@@ -168,9 +234,22 @@ def _entry(match: Match, counts: bool, at: int) -> dict[str, Any]:
         "weight": p.weight,
         "added": _time(p.added) if p.added else None,
         "expires": _time(p.expires) if p.expires else None,
-        "state": "counts" if counts and state == "in force" else state,
-        "counts": counts and state == "in force",
+        "feed": match.feed or None,
+        "serial": match.serial or None,
+        "stage": _stage(match, state) if match.feed and state else None,
+        "state": "counts" if counts and stands == "in force" else stands,
+        "counts": counts and stands == "in force",
     }
+
+
+def _kind(match: Match | None) -> str:
+    return match.provenance.kind.name.lower() if match else "none"
+
+
+def _stage(match: Match, state: State) -> str:
+    """``live``: the old content of a feed, which acts where the new one does not."""
+    feed = state.feeds[match.feed].value
+    return "live" if match.serial != feed.content.serial else str(Step(feed.stage, feed.share))
 
 
 def _time(ms: int) -> str:

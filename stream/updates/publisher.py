@@ -55,6 +55,8 @@ TRANSACTIONAL_ID: Final = "lanjie-changes"
 #: The broker aborts what a writer that died left open after this, and looks for it every 10 s.
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 ATTEMPTS: Final = 12
+#: Somebody else's change came in between.
+_COME_BETWEEN: Final = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber)
 _BACKOFF: Final = 0.05  # seconds, doubled each time up to a second, and spread
 
 
@@ -201,7 +203,7 @@ class _Writer:
     def __init__(self, producer: Any, settings: Settings, state: State, head: tuple[str, int]) -> None:
         self.state = state
         self._producer, self._settings = producer, settings
-        self._link, self.serial = head
+        self.link, self.serial = head
         self._sent: list[asyncio.Future[Any]] = []
 
     def name(self, topic: str) -> str:
@@ -228,8 +230,8 @@ class _Writer:
     async def append(self, records: Sequence[Written]) -> None:
         """Put records on the chain only."""
         for record in records:
-            self._link = chain.link(self._link, record)
-            headers = chain.headers(record, self._link)
+            self.link = chain.link(self.link, record)
+            headers = chain.headers(record, self.link)
             await self._send(self.name(CHANGES.name), record.key.encode(), record.value, headers)
 
     async def _send(
@@ -260,23 +262,27 @@ logging.getLogger("asyncio").addFilter(_FencedIsNormal())
 
 async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[Receipt]]) -> Receipt:
     await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
+    topic = settings.topic_prefix + CHANGES.name
+    made: tuple[str, Receipt] | None = None
     for attempt in range(ATTEMPTS):
         try:
             async with _fenced(settings) as producer:
-                head = await chain.head(settings.bootstrap, settings.topic_prefix + CHANGES.name)
+                head = await chain.head(settings.bootstrap, topic)
+                if made and made[0] == head[0]:
+                    return made[1]  # the commit to which we got no answer was made
                 writer = _Writer(producer, settings, await _state(settings), head)
                 async with producer.transaction():
                     try:
                         receipt = await work(writer)
                     finally:
                         await writer.settle()
+                    made = writer.link, receipt
                 return receipt
-        except (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber):
-            # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
-            pause = min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311
-            await asyncio.sleep(pause)
         except KafkaError as error:
-            raise ChangeError(f"{settings.bootstrap}: {type(error).__name__}: nothing has changed") from None
+            if made is None and not isinstance(error, _COME_BETWEEN):
+                raise ChangeError(f"{settings.bootstrap}: {type(error).__name__}: nothing has changed") from None
+        # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
+        await asyncio.sleep(min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311
     raise ChangeError(f"others made a change each of the {ATTEMPTS} times we tried: try again")
 
 
