@@ -143,7 +143,7 @@ class Engine:
     ) -> None:
         self._memory = Memory.empty(snapshot.rules, max_callers=max_callers)
         self._window = snapshot.rules.window_seconds
-        self._market = market
+        self.market = market
         self._brake = Brake({}, part)
         self._tripped: dict[str, int] = {}  # name -> serial of the stage in which it ran away
         self.trips: list[Trip] = []
@@ -160,7 +160,7 @@ class Engine:
                 f"behaviour.toml: $.window_seconds: {window}, but callers are counted over {self._window} s; "
                 "a restart changes it"
             )
-        self._responses = Responses(snapshot.rules, self._market) if self._market else None
+        self._responses = Responses(snapshot.rules, self.market) if self.market else None
         self._brake.set_caps(snapshot.rollout.caps())
         stages = snapshot.rollout
         for name, serial in list(self._tripped.items()):
@@ -170,6 +170,21 @@ class Engine:
                 del self._tripped[name]
                 self._brake.forget(name)
         self._use(snapshot if stages is snapshot.rollout else snapshot.staged(stages))
+
+    def adopt(self, other: Engine, snapshot: Snapshot) -> None:
+        """Take over what ``other`` has counted, and decide by ``snapshot``: how windows of another length come into
+        force, filled by an engine of their own.
+
+        Raises:
+            RuleError: the snapshot has not the windows of ``other``, or lacks the market.
+        """
+        mine = self._memory, self._window
+        self._memory, self._window = other._memory, other._window
+        try:
+            self.swap(snapshot)
+        except RuleError:
+            self._memory, self._window = mine
+            raise
 
     def _use(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

@@ -25,6 +25,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from detectors.engine import Engine
 from detectors.model.errors import LanjieError
 from stream.agents.intercept import Interceptor
+from stream.backfill import Progress
 from stream.clock import Clock, SystemClock
 from stream.deadletter import DeadLetters
 from stream.metrics import Metrics
@@ -55,7 +56,13 @@ WATCH_INTERVAL: Final = 0.5
 
 
 def build_app(
-    settings: Settings, *, engine: Engine, output: Output, metrics: Metrics, clock: Clock | None = None
+    settings: Settings,
+    *,
+    engine: Engine,
+    output: Output,
+    metrics: Metrics,
+    progress: Progress,
+    clock: Clock | None = None,
 ) -> ChunkApp:
     """The Faust app with one agent per input topic.
 
@@ -97,6 +104,7 @@ def build_app(
             dead_letters=dead_letters,
             metrics=metrics,
             clock=clock,
+            progress=progress,
         )
         channel = app.topic(topic.name, schema=ChunkSchema(allow_empty=False))
         app.agent(channel, name=f"intercept.{topic.kind}", concurrency=1)(cast(Any, interceptor.run))
@@ -111,6 +119,7 @@ class Worker:
         self.metrics = Metrics(registry)
         self.health = HealthServer(self, registry, host=settings.metrics_host, port=settings.metrics_port)
         self.metrics.watch(lag=self._lag, in_flight=self._in_flight, ready=lambda: float(not self.unready()))
+        self._progress = Progress()
         self._app: ChunkApp | None = None
         self._engine: Engine | None = None
         self._live = Live(settings, metrics=self.metrics, clock=self.clock)
@@ -146,9 +155,11 @@ class Worker:
         self._watch_engine(engine)
         output = Output(settings.bootstrap, self._fail)
         await output.start()
-        self._app = app = build_app(settings, engine=engine, output=output, metrics=self.metrics, clock=self.clock)
+        self._app = app = build_app(
+            settings, engine=engine, output=output, metrics=self.metrics, clock=self.clock, progress=self._progress
+        )
         brakes = Brakes(settings, output, metrics=self.metrics, clock=self.clock)
-        following = asyncio.create_task(self._live.run(engine, output))
+        following = asyncio.create_task(self._live.run(engine, output, self._progress, self._assigned))
         try:
             app.finalize()
             await app.start()
@@ -258,6 +269,10 @@ class Worker:
     def _consumer(self) -> ChunkConsumer | None:
         consumer = self._app.consumer if self._app and self._app.started else None
         return consumer if isinstance(consumer, ChunkConsumer) and consumer.connected else None
+
+    def _assigned(self) -> set[tuple[str, int]]:
+        consumer = self._consumer()
+        return {(tp.topic, tp.partition) for tp in consumer.assignment()} if consumer else set()
 
     def _lag(self) -> dict[tuple[str, int], int]:
         return consumer.lag() if (consumer := self._consumer()) else {}

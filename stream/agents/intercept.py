@@ -19,6 +19,7 @@ from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.decision import Decision
 from detectors.model.events import Event
+from stream.backfill import Progress
 from stream.clock import Clock
 from stream.deadletter import ENGINE_ERROR, DeadLetter, DeadLetters
 from stream.metrics import STAGES, Metrics
@@ -63,10 +64,11 @@ class Interceptor:
         dead_letters: DeadLetters,
         metrics: Metrics,
         clock: Clock,
+        progress: Progress,
     ) -> None:
         self._topic, self._decisions = topic, decisions
         self._engine, self._output, self._dead_letters = engine, output, dead_letters
-        self._metrics, self._clock = metrics, clock
+        self._metrics, self._clock, self._progress = metrics, clock, progress
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
 
     async def run(self, stream: faust.Stream[Any]) -> None:
@@ -79,6 +81,7 @@ class Interceptor:
 
     async def handle(self, event: faust.EventT[Any]) -> None:
         """Decode, decide, encode, send; the ack follows delivery."""
+        await self._progress.gate.wait()
         chunk = cast(Chunk, event.value)
         self._metrics.events.labels(self._topic.name).inc(len(chunk.records))
         self._metrics.chunk_size.labels(self._topic.name).observe(len(chunk.records))
@@ -86,6 +89,7 @@ class Interceptor:
         work = self._decode(chunk.records)
         self._observe("decode", started)
         self._decide(work)
+        self._progress.decided[self._topic.name, event.message.partition] = chunk.last + 1
         work.sent = self._clock.monotonic()
         parts: list[asyncio.Future[Any]] = []
         if work.rows:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from keyword import iskeyword
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import click
 
-from detectors.lists import Entry, ListKind, NumberIndex, Sieve
+from detectors.lists import Entry, Gone, ListKind, NumberIndex, Sieve
 from detectors.lists.build import Builder
 from detectors.lists.dated import intervals, series_and_day
 from detectors.lists.entry import Provenance
@@ -31,7 +30,8 @@ from detectors.normalise.region import describe
 from stream.cli.changing import run, where
 from stream.cli.replay import list_files
 from stream.clock import SystemClock
-from stream.number_files import SourceError, load_index, open_table, read_file, read_layer, write_table
+from stream.logs import STDIN
+from stream.number_files import SourceError, is_snapshot, load_index, open_table, read_file, read_layer, write_table
 from stream.settings import ListFile, Settings
 from stream.topics_admin import TopicsError
 from stream.updates.asof import history, state_at
@@ -44,6 +44,7 @@ from stream.updates.tail import TailError
 from stream.wire import dump_json
 
 SHOWN_ERRORS: Final = 20
+MAX_PATTERNS: Final = 100_000  #: of one change; more are a feed
 _OUT = click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The snapshot file to write."
 )
@@ -54,6 +55,7 @@ _ELSEWHERE: Final = {
     "stream.cli.lists_changes": ("add", "remove", "import", "promote", "demote", "cap", "drop", "show", "diff"),
     "stream.cli.changes": ("history",),
 }
+_NAMES: Final = {"import": "import_", "diff": "compare"}  # where a verb is called otherwise in its module
 _MODULES: Final = {verb: module for module, verbs in _ELSEWHERE.items() for verb in verbs}
 
 
@@ -66,8 +68,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if (module := _MODULES.get(cmd_name)) is None:
             return super().get_command(ctx, cmd_name)
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = getattr(importlib.import_module(module), name)
+        command: click.Command = getattr(importlib.import_module(module), _NAMES.get(cmd_name, cmd_name))
         return command
 
 
@@ -83,9 +84,13 @@ class Told:
         self.count = 0
 
     def __call__(self, path: Path, error: NumberListError) -> None:  # noqa: ARG002 - the error names it
+        self.tell(str(error))
+
+    def tell(self, error: str) -> None:
+        """Count it, and show it if it is one of the first."""
         self.count += 1
         if self.count <= SHOWN_ERRORS:
-            click.echo(str(error), err=True)
+            click.echo(error, err=True)
         elif self.count == SHOWN_ERRORS + 1:
             click.echo("... more refused lines are counted but not shown", err=True)
 
@@ -254,6 +259,83 @@ def _stage(match: Match, state: State) -> str:
 
 def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Reading(NamedTuple):
+    """Files as one table. ``data``: of a snapshot that is all there is, as it is in its file."""
+
+    table: Table
+    used: int
+    refused: int
+    data: bytes = b""
+
+
+def read_content(files: Sequence[ListFile], feed: str) -> Reading:
+    """What is to be the content of a feed.
+
+    Raises:
+        NumberListError: a file cannot be used, or there is nothing in it.
+    """
+    if len(files) == 1 and is_snapshot(files[0].path):
+        table = open_table(files[0].path)
+        found = Reading(table, len(table), 0, files[0].path.read_bytes())
+    else:
+        builder, used, told = Builder(), 0, Told()
+        for given in files:
+            if is_snapshot(given.path):
+                table = open_table(given.path)
+                builder.add_table(table, {})
+                used += len(table)
+                continue
+            for each in read_file(given, told, source=feed):
+                if isinstance(each, Gone):
+                    raise NumberListError(f"{given.path}: has op=remove; expected none: a feed is always whole")
+                builder.add(each)
+                used += 1
+        found = Reading(builder.build(), used, told.count)
+    if not len(found.table):
+        raise NumberListError(f"{files[0].path}: no entry; to empty a feed say `lanjie lists drop {feed}`")
+    return found
+
+
+def read_patterns(
+    patterns: Sequence[str], file: IO[bytes] | None, provenance: Provenance, sieve: Sieve | None = None
+) -> list[Entry]:
+    """What the user names, in the one way of writing it; different ones only.
+
+    Raises:
+        NumberListError: one is no pattern or must not be on a list; all are told.
+    """
+    found, told = dict[str, Entry](), Told()
+    for at, text in _lines(patterns, file):
+        try:
+            entry = entry_of(text, provenance)
+            if sieve:
+                sieve.check(entry)
+        except ValueError as error:
+            told.tell(f"{at}{error}")
+        else:
+            found[entry.pattern] = entry
+    if told.count:
+        raise NumberListError(f"{told.count:,} of {told.count + len(found):,} patterns refused; nothing has changed")
+    if not found:
+        raise click.UsageError("name patterns, or a file of them with --file")
+    if len(found) > MAX_PATTERNS:
+        raise click.UsageError(
+            f"{len(found):,} patterns; expected at most {MAX_PATTERNS:,}: `lanjie lists import` takes more"
+        )
+    return list(found.values())
+
+
+def _lines(patterns: Sequence[str], file: IO[bytes] | None) -> Iterator[tuple[str, str]]:
+    """Where each pattern stands ("": in the command), and the pattern."""
+    yield from (("", pattern) for pattern in patterns if pattern != STDIN)
+    streams = [each for each in (file, click.get_binary_stream("stdin") if STDIN in patterns else None) if each]
+    for stream in streams:
+        for n, line in enumerate(stream, 1):
+            text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+            if text and not text.startswith("#"):
+                yield f"{stream.name}:{n}: ", text
 
 
 def _own(pattern: str, home: str) -> Entry:

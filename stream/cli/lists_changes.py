@@ -1,39 +1,37 @@
-"""`lanjie lists add, remove, import, promote, demote, cap, drop`, which change lists while events flow; `show`, `diff`."""
+"""`lanjie lists add, remove, import, promote, demote, cap, drop`: lists that change under way; `show`, `diff`."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final
 
 import click
 
-from detectors.lists import Entry, Gone, ListKind, Sieve
+from detectors.lists import Entry, ListKind, Sieve
 from detectors.lists import file as snapshot_file
-from detectors.lists.build import Builder
 from detectors.lists.entry import Provenance
 from detectors.lists.junk import MAX_SHARE
-from detectors.lists.parse import entry_of, time_of
+from detectors.lists.parse import time_of
 from detectors.lists.table import Table
-from detectors.model.errors import NumberListError
-from detectors.model.numbers import mask
+from stream.cli.changes import aligned
 from stream.cli.changing import change, reason, run, stage_of, where, who
 from stream.cli.feeds import rows as feed_rows
-from stream.cli.lists import Told
+from stream.cli.lists import read_content, read_patterns
 from stream.cli.replay import list_files
 from stream.clock import SystemClock
-from stream.number_files import is_snapshot, open_table, read_file
-from stream.settings import ListFile, Settings
+from stream.settings import Settings
 from stream.updates.library import Library
 from stream.updates.list_plans import (
     ALL_LISTS,
     Difference,
     Snapshot,
     Wishes,
-    diff as difference,
+    diff,
     feed_of,
+    masked,
     on_feeds,
     plan_add,
     plan_cap,
@@ -48,7 +46,6 @@ from stream.updates.rule_plans import Step, cap_text
 from stream.updates.state import State
 from stream.wire import dump_json
 
-MAX_PATTERNS: Final = 100_000  #: of one change; more are a feed
 MAX_REFUSED: Final = 0.01  #: share of lines of a feed's files
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PLAIN: Final = Provenance(ListKind.BLOCK, "")
@@ -123,7 +120,7 @@ def add(
     """
     if expires is not None and expires <= max(added or 0, SystemClock().wall_ms()):
         raise click.BadParameter("expected a time to come, after --from", param_hint="--until")
-    entries = _entries(patterns, file, Provenance(ListKind[name.upper()], "manual"), Sieve(max_share))
+    entries = read_patterns(patterns, file, Provenance(ListKind[name.upper()], "manual"), Sieve(max_share))
     records = [
         EntryRecord(e.pattern, name, weight=weight, reason=reason, added=added or 0, expires=expires) for e in entries
     ]
@@ -155,7 +152,7 @@ def remove(
     """Take patterns off lists: back, if they were added; off the feeds that have exactly them, also in future."""
     if anyway and name is None:
         raise click.UsageError("--anyway needs --list: off which list?")
-    entries, library, told = _entries(patterns, file, _PLAIN), Library(settings), set[str]()
+    entries, library, told = read_patterns(patterns, file, _PLAIN), Library(settings), set[str]()
 
     async def plan(state: State, _: Store) -> Sequence[Put]:
         lists: Sequence[ListName] = (name,) if name else ALL_LISTS
@@ -169,7 +166,7 @@ def remove(
 
 def _tell_missing(missing: Sequence[str], told: set[str], *, nothing: bool) -> None:
     """What is on no list, once: a change that comes in between makes us plan again."""
-    said = f"{_masked(missing[0])}: on no such list that we know of" if missing else ""
+    said = f"{masked(missing[0])}: on no such list that we know of" if missing else ""
     more = f", and {len(missing) - 1:,} others" if len(missing) > 1 else ""
     if nothing and missing:
         raise ChangeError(f"{said}{more}; expected an entry or a feed's, written just so (files: see --anyway)")
@@ -210,13 +207,17 @@ def import_(
     """
     clock, library = SystemClock(), Library(settings)
     began = clock.monotonic()
-    read = _read(list_files(files), feed)
+    read = read_content(list_files(files), feed)
     if read.refused > MAX_REFUSED * (read.used + read.refused) and not force:
         found = f"{read.refused:,} of {read.used + read.refused:,} lines unusable"
-        raise ChangeError(f"{' '.join(files)}: {found}; expected at most {MAX_REFUSED:.0%}; if that is right say --force")
+        raise ChangeError(
+            f"{' '.join(files)}: {found}; expected at most {MAX_REFUSED:.0%}; if that is right say --force"
+        )
     data = read.data or b"".join(snapshot_file.write(read.table))
     snapshot = Snapshot(feed, data, read.table, serial, clock.wall_ms())
-    click.echo(f"{len(read.table):,} entries, {read.refused:,} lines refused, {clock.monotonic() - began:.1f} s to read")
+    click.echo(
+        f"{len(read.table):,} entries, {read.refused:,} lines refused, {clock.monotonic() - began:.1f} s to read"
+    )
     limits = {name: v for name, v in (("per_minute", cap_per_minute), ("share", cap_share)) if v is not None}
     wishes = Wishes(step, limits, stale_after, None if force else max_shrink)
 
@@ -235,7 +236,9 @@ class _Timed:
     async def put(self, data: bytes, *, count: int, serial: str, made: int) -> Content:
         began = self._clock.monotonic()
         content = await self._store.put(data, count=count, serial=serial, made=made)
-        click.echo(f"{len(data) / 2**20:.1f} MiB in {content.parts} parts, {self._clock.monotonic() - began:.1f} s to upload")
+        click.echo(
+            f"{len(data) / 2**20:.1f} MiB in {content.parts} parts, {self._clock.monotonic() - began:.1f} s to upload"
+        )
         return content
 
 
@@ -326,33 +329,34 @@ def shown(state: State, now: int) -> dict[str, Any]:
     return {"feeds": feeds, "manual": manual}
 
 
-def aligned(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Rows as lines of a table; None and "" are -."""
-    texts = [["-" if cell in (None, "") else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in texts]
-
-
-@click.command()
+@click.command("diff")
 @_FILES
 @_FEED_OPTION
 @_JSON
 @where
-def diff(*, settings: Settings, files: tuple[str, ...], feed: str, as_json: bool) -> None:
+def compare(*, settings: Settings, files: tuple[str, ...], feed: str, as_json: bool) -> None:
     """Say what importing FILES would change in a feed, against its newest content."""
 
     async def old() -> tuple[Content, Table]:
         content = feed_of(await read_state(settings), feed).value.content
         return content, await Library(settings).table(content)
 
-    read = _read(list_files(files), feed)
+    read = read_content(list_files(files), feed)
     content, table = run(old())
-    found = difference(table, read.table)
+    found = diff(table, read.table)
     if as_json:
-        said = {"feed": feed, "serial": content.serial, "from": len(table), "to": len(read.table), "refused": read.refused}
+        said = {
+            "feed": feed,
+            "serial": content.serial,
+            "from": len(table),
+            "to": len(read.table),
+            "refused": read.refused,
+        }
         click.echo(dump_json({**said, **_counted(found)}), nl=False)
         return
-    click.echo(f"feed {feed} {content.serial}: {len(table):,} -> {len(read.table):,} entries, {read.refused:,} lines refused")
+    click.echo(
+        f"feed {feed} {content.serial}: {len(table):,} -> {len(read.table):,} entries, {read.refused:,} lines refused"
+    )
     for what, each in _counted(found).items():
         counts = ", ".join(f"{count:,} {name}" for name, count in each["counts"].items()) or "none"
         click.echo(f"{what}: {counts}")
@@ -370,65 +374,5 @@ def _counted(found: Difference) -> dict[str, dict[str, Any]]:
     }
 
 
-class _Read(NamedTuple):
-    """Files as one table. ``data``: of a snapshot that is all there is, as it is in its file."""
-
-    table: Table
-    used: int
-    refused: int
-    data: bytes = b""
-
-
-def _read(files: Sequence[ListFile], feed: str) -> _Read:
-    """What is to be the content of a feed.
-
-    Raises:
-        NumberListError: a file cannot be used, or there is nothing in it.
-    """
-    if len(files) == 1 and is_snapshot(files[0].path):
-        table = open_table(files[0].path)
-        found = _Read(table, len(table), 0, files[0].path.read_bytes())
-    else:
-        builder, used, told = Builder(), 0, Told()
-        for given in files:
-            if is_snapshot(given.path):
-                table = open_table(given.path)
-                builder.add_table(table, {})
-                used += len(table)
-                continue
-            for each in read_file(given, told, source=feed):
-                if isinstance(each, Gone):
-                    raise NumberListError(f"{given.path}: has op=remove; expected none: a feed is always whole")
-                builder.add(each)
-                used += 1
-        found = _Read(builder.build(), used, told.count)
-    if not len(found.table):
-        raise NumberListError(f"{files[0].path}: no entry; to empty a feed say `lanjie lists drop {feed}`")
-    return found
-
-
-def _entries(
-    patterns: Sequence[str], file: IO[bytes] | None, provenance: Provenance, sieve: Sieve | None = None
-) -> list[Entry]:
-    """What the user names, in the one way of writing it; different ones only.
-
-    Raises:
-        NumberListError: one is no pattern or must not be on a list; all are told.
-    """
-    found, told = dict[str, Entry](), Told()
-    for at, text in _lines(patterns, file):
-        try:
-            entry = entry_of(text, provenance)
-            if sieve:
-                sieve.check(entry)
-        except ValueError as error:
-            told.tell(f"{at}{error}")
-        else:
-            found[entry.pattern] = entry
-    if told.count:
-        raise NumberListError(f"{told.count:,} of {told.count + len(found):,} patterns refused; nothing has changed")
-    if not found:
-        raise click.UsageError("name patterns, or a file of them with --file")
-    if len(found) > MAX_PATTERNS:
-        raise click.UsageError(f"{len(found):,} patterns; expected at most {MAX_PATTERNS:,}: `lanjie lists import` takes more")
-    return list(found.values())
+def _target(where: str, entries: Sequence[Entry]) -> str:
+    return f"{where}: {masked(entries[0].pattern) if len(entries) == 1 else f'{len(entries):,} patterns'}"

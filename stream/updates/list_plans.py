@@ -34,7 +34,7 @@ DAY_MS: Final = 86_400_000
 APPEALS_KEPT_MS: Final = 30 * DAY_MS
 FEED: Final = "feed:"  #: before the name of a feed where it might be a rule's
 SAMPLES: Final = 10
-_COVER: Final = re.compile(r"\+?\d+(?:\*|-\+?\d+)")  # a prefix or range: nobody's number
+_COVER: Final = re.compile(r"\+?\d+(?:\*|-\+?\d+)")
 
 Ints = NDArray[np.int64]
 Rows = tuple[NDArray[np.uint64], Ints]  # places and provenances
@@ -286,6 +286,11 @@ def _name(record: EntryRecord) -> str:
     return entry_key(record).removeprefix("entry/")
 
 
+def masked(pattern: str) -> str:
+    """A pattern to be shown: a person's number or account is hidden, a prefix or range is nobody's."""
+    return pattern if _COVER.fullmatch(pattern) else mask(pattern)
+
+
 def list_name(kind: ListKind) -> ListName:
     """As records have it."""
     return ALL_LISTS[kind]
@@ -320,7 +325,7 @@ def diff(old: Table, new: Table) -> Difference:
     kind_of = np.array([p.kind for p in ids], dtype=np.int64)
     _compare(found, [(table.keys, owners) for table, owners in sides], kind_of, lambda key: mask(k.number_of(key)))
     patterns = list(names)
-    _compare(found, others, kind_of, lambda n: patterns[n] if _COVER.fullmatch(patterns[n]) else mask(patterns[n]))
+    _compare(found, others, kind_of, lambda n: masked(patterns[n]))
     return found
 
 

@@ -10,15 +10,18 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from detectors.engine import Engine, Snapshot
 from detectors.keywords import Automaton
+from detectors.lists import NumberIndex
 from detectors.lists.index import Layer
 from detectors.model.errors import LanjieError
 from detectors.score import ScoreModel
+from stream.backfill import Progress
 from stream.clock import Clock
 from stream.deadletter import DeadLetters
 from stream.metrics import Metrics
@@ -31,6 +34,7 @@ from stream.topics import WORKERS
 from stream.updates.build import Problems, index_of, rollout_of
 from stream.updates.follower import Follower
 from stream.updates.library import Library
+from stream.updates.refill import Refill
 from stream.updates.shown import show
 from stream.updates.state import State
 from stream.updates.workers import WorkerState
@@ -39,6 +43,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds until what could not be had is tried again.
 RETRY: Final = 5.0
+FILLING: Final = "the windows of the new rules are being filled from the log"
 #: Seconds between looks at what was asked, where no topics are followed.
 IDLE: Final = 0.1
 
@@ -60,6 +65,7 @@ class Live:
         self._model: ScoreModel | None = None
         self._feeds: dict[str, list[Layer]] = {}
         self._asked = False
+        self._refill: Refill | None = None
         self.problems: Problems = []
 
     async def first(self) -> Snapshot:
@@ -85,9 +91,24 @@ class Live:
         """Read the files again soon."""
         self._asked = True
 
-    async def run(self, engine: Engine, output: Output) -> None:
-        """Follow the topics, and the wishes of ``ask``, until cancelled."""
+    async def run(
+        self, engine: Engine, output: Output, progress: Progress, assigned: Callable[[], set[tuple[str, int]]]
+    ) -> None:
+        """Follow the topics, and the wishes of ``ask``, until cancelled.
+
+        Args:
+            progress: of the agents.
+            assigned: asked for the partitions that this worker has by now.
+        """
         dead_letters = DeadLetters(output)
+        self._refill = Refill(
+            self._settings,
+            engine,
+            progress,
+            assigned,
+            compose=lambda rules: self._compose(rules, engine.snapshot.lists),
+            clock=self._clock,
+        )
         await self._tell(engine, output, delay_ms=0)
         retry = 0.0
         while True:
@@ -96,13 +117,15 @@ class Live:
                 refused, self._follower.refused = self._follower.refused, []
                 await dead_letters.send(refused)
             again = self.problems and self._clock.monotonic() >= retry
-            if came or self._asked or again:
+            if came or self._asked or again or self._refill.done:
                 await self._renew(engine)
                 retry = self._clock.monotonic() + RETRY
                 await self._tell(engine, output, delay_ms=self._delay() if came else 0)
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._refill:
+            self._refill.stop()
         if self._follower:
             await self._follower.stop()
 
@@ -148,7 +171,12 @@ class Live:
         index = await index_of(state, self._library, self._base, last=self._feeds, problems=self.problems)
         if (automaton := self._automaton) is None:
             return None
+        return self._compose(automaton, index)
+
+    def _compose(self, automaton: Automaton, index: NumberIndex) -> Snapshot:
+        """With the model, and with the stages of these very rules."""
         versions = {rule.id: str(rule.version) for rule in automaton.pack.rules}
+        state = self._follower.state if self._follower else State()
         return Snapshot.of(automaton, index, self._model, rollout_of(state, versions))
 
     async def _load_rules(self, state: State, *, again: bool) -> None:
@@ -157,12 +185,18 @@ class Live:
         Raises:
             LanjieError: it cannot be had.
         """
+        if self._refill and (filled := self._refill.take()):
+            self._automaton = filled
         content = state.pack.value.content if state.pack else None
         source = content.digest if content else None
         if self._automaton is None or source != self._source or (again and content is None):
             started = self._clock.monotonic()
             folder = await self._library.pack(content) if content else self._settings.rules
-            self._automaton, self._source = await build_in_background(folder), source
+            built, self._source = await build_in_background(folder), source
+            if self._refill and self._refill.needed(built):
+                self._refill.start(built)  # until its windows are filled the old rules are in force
+            else:
+                self._automaton = built
             self._metrics.automaton_seconds.set(self._clock.monotonic() - started)
 
     def _report(self, snapshot: Snapshot, started: float) -> None:
@@ -182,8 +216,9 @@ class Live:
         if self._follower is None:
             return
         state, now = self._follower.state, self._clock.wall_ms()
+        refused = [*self.problems, *([FILLING] if self._refill and self._refill.running else [])]
         told = WorkerState(
-            state.serial, engine.lists_version, engine.rules_version, now, delay_ms, "; ".join(self.problems)[:500]
+            state.serial, engine.lists_version, engine.rules_version, now, delay_ms, "; ".join(refused)[:500]
         )
         name = f"{self._settings.group}/{socket.gethostname()}/{os.getpid()}".encode()
         topic = self._settings.named(WORKERS).name

@@ -24,7 +24,7 @@ class WorkerState(Struct, frozen=True):
     rules: str
     time: int  #: ms UTC
     delay_ms: int
-    refused: str = ""  #: why it keeps what it had, if it does
+    refused: str = ""  #: why it keeps what it had, or does so yet
 
 
 class Applied(NamedTuple):
@@ -59,7 +59,7 @@ async def wait_until_applied(settings: Settings, serial: int, *, within: float) 
     members = await _members(settings)
     async with Tail(settings.bootstrap, {settings.topic_prefix + WORKERS.name: 0}) as tail:
         _note(found, await tail.to_end(), settings)
-        while (done := sum(state.serial >= serial for state in found.values())) < members:
+        while (done := sum(s.serial >= serial and not s.refused for s in found.values())) < members:
             left = within - (clock.monotonic() - started)
             if left <= 0:
                 break

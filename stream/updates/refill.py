@@ -1,0 +1,96 @@
+"""A pack that counts over other windows comes into force once they are filled from the log: ``stream.backfill``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from detectors.engine import Engine, Snapshot
+from detectors.keywords import Automaton
+from stream.backfill import Backfill, Progress
+from stream.clock import Clock
+from stream.settings import Settings
+from stream.topics import INPUTS
+
+log = logging.getLogger(__name__)
+
+
+class Refill:
+    """Fills windows for one engine, one pack at a time; of several the last counts.
+
+    Args:
+        compose: makes the snapshot of a pack with the lists and stages of the moment.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        progress: Progress,
+        assigned: Callable[[], set[tuple[str, int]]],
+        *,
+        compose: Callable[[Automaton], Snapshot],
+        clock: Clock,
+    ) -> None:
+        self._settings, self._engine, self._compose, self._clock = settings, engine, compose, clock
+        self._progress, self._assigned = progress, assigned
+        self._task: asyncio.Task[None] | None = None
+        self._filled: Automaton | None = None
+
+    def needed(self, automaton: Automaton) -> bool:
+        """Whether a pack counts over other windows than the engine does. If not, what is being filled is moot."""
+        self.stop()
+        return automaton.pack.window_seconds != self._engine.snapshot.rules.window_seconds
+
+    def start(self, automaton: Automaton) -> None:
+        """Fill the windows of a pack, then put it in force with the lists and stages that the engine has by then."""
+        self._task = asyncio.get_running_loop().create_task(self._run(automaton))
+
+    @property
+    def running(self) -> bool:
+        """Whether windows are being filled."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def done(self) -> bool:
+        """Whether windows have been filled, and nobody has taken note."""
+        return self._filled is not None
+
+    def take(self) -> Automaton | None:
+        """The pack that is in force now, once."""
+        filled, self._filled = self._filled, None
+        return filled
+
+    def stop(self) -> None:
+        """Give up what is being filled."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task = self._filled = None
+
+    async def _run(self, automaton: Automaton) -> None:
+        current, started = self._engine, self._clock.monotonic()
+        window = automaton.pack.window_seconds
+
+        def switch(filled: Engine) -> None:
+            current.adopt(filled, self._compose(automaton))
+            self._filled = automaton
+
+        log.info("rules %s count over %d s: their windows are being filled", automaton.pack.version, window)
+        backfill = Backfill(
+            self._settings.bootstrap,
+            kinds={self._settings.named(topic).name: topic.kind for topic in INPUTS},
+            assigned=self._assigned,
+            progress=self._progress,
+            window_ms=window * 1000,
+            clock=self._clock,
+        )
+        try:
+            await backfill.run(lambda: Engine(self._compose(automaton), market=current.market), switch)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the windows of the new rules could not be filled; the old rules stay in force")
+            return
+        seconds = self._clock.monotonic() - started
+        log.info("windows of %d s filled with %s events in %.1f s", window, f"{backfill.events:,}", seconds)
