@@ -6,7 +6,7 @@ once. It must not raise on any decodable event.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -35,12 +35,14 @@ class Batch:
         repeated: indexes of events that came before: they are decided again, but nothing counts them again.
         hits: index -> evidence so far that acts; a later detector sees what earlier ones left.
         shadow: index -> evidence of rules and feeds on trial that does not act here; no detector looks at it.
-        replaced: index -> evidence in ``hits`` that has no place where all that is on trial acts.
+        replaced: index -> evidence that has no place where all that is on trial acts.
+        spare: index -> evidence of predecessors, which acts if the brake stops the rules that act in their place.
+        rollout: the stages by which evidence is sorted.
     """
 
     __slots__ = (
         "a", "b", "calls", "events", "hits", "keys", "named", "repeated", "replaced", "rollout", "shadow", "sms",
-        "texts", "tokens",
+        "spare", "texts", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,7 @@ class Batch:
         self.hits: dict[int, list[Evidence]] = {}
         self.shadow: dict[int, list[Evidence]] = {}
         self.replaced: dict[int, list[Evidence]] = {}
+        self.spare: dict[int, list[Evidence]] = {}
 
     def add(self, index: int, evidence: Evidence) -> None:
         """Leave ``evidence`` about event ``index``."""
@@ -79,12 +82,40 @@ class Batch:
         if instead_of is not None:
             self.replaced.setdefault(index, []).append(instead_of)
 
+    def stop(self, rule: str, rollout: Rollout) -> None:
+        """By these stages the rule acts on nobody any more; its predecessor does."""
+        self.rollout = rollout
+        hits, self.hits = self.hits, {}
+        for index, found in hits.items():
+            stopped = [e for e in found if e.code == rule and rollout.is_about(rule, e.version)]
+            if len(stopped) < len(found):
+                self.hits[index] = [e for e in found if e not in stopped]
+            if stopped:
+                self.shadow.setdefault(index, []).extend(stopped)
+        for index, found in self.spare.items():
+            for e in found:
+                if e.code == rule:
+                    self._try(index, e)
+            self.spare[index] = [e for e in found if e.code != rule]
+
+    def look_again(self, codes: Collection[str], rollout: Rollout, look: Callable[[Batch], None]) -> None:
+        """By these stages ``look`` finds something else: what has one of these codes is sorted anew."""
+        before = self.hits, self.shadow, self.replaced, self.spare
+        self.rollout, self.hits, self.shadow, self.replaced, self.spare = rollout, {}, {}, {}, {}
+        look(self)
+        for found, old in zip((self.hits, self.shadow, self.replaced, self.spare), before, strict=True):
+            for index, evidence in old.items():
+                if rest := [e for e in evidence if e.code not in codes]:
+                    found.setdefault(index, []).extend(rest)
+
     def _try(self, index: int, evidence: Evidence) -> None:
         """A rule on trial: where it acts its predecessor does not, and the other way round."""
         acts = self.rollout.rule_acts(evidence.code, self.a[index])
-        if self.rollout.rules[evidence.code].version in ("", evidence.version):
+        if self.rollout.is_about(evidence.code, evidence.version):
             (self.hits if acts else self.shadow).setdefault(index, []).append(evidence)
-        elif not acts:
+        elif acts:
+            self.spare.setdefault(index, []).append(evidence)
+        else:
             self.hits.setdefault(index, []).append(evidence)
             self.replaced.setdefault(index, []).append(evidence)
 

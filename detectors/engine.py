@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-from msgspec import structs
 
 from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.brake import Brake, Trip
 from detectors.contract import Batch, NearMiss, ShowsNearMisses
-from detectors.keywords import Automaton
-from detectors.lists import NumberIndex
+from detectors.lists import NumberLists
 from detectors.lists.protected import Protected
 from detectors.model.decision import ACTIONS, Action, Decision, Evidence, Response, Shadow
 from detectors.model.errors import RuleError
 from detectors.model.events import KIND_OF, CallEvent, Event
-from detectors.policy import Policy, Responses
-from detectors.policy.catalogue import BUILT_IN
+from detectors.policy import Responses
 from detectors.policy.policy import Verdict
 from detectors.registry import Memory, build_detectors
-from detectors.rollout import NO_ROLLOUT, Rollout, Stage
-from detectors.rulepack import RulePack
-from detectors.score import ScoreModel
+from detectors.rollout import Rollout
+from detectors.snapshot import Snapshot
+
+__all__ = ["Engine", "Examination", "Snapshot", "is_risky"]
 
 _ALLOW = Action.ALLOW.wire
 _ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE"}  # speak for the acting number being a victim, not a risk
@@ -34,84 +30,6 @@ def is_risky(decision: Decision) -> bool:
     return ACTIONS[decision.action] >= Action.WARN and any(
         reason.weight > 0 and reason.code not in _ABOUT_THE_OTHER for reason in decision.reasons
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Lists and rules of one version, compiled, and the message score's model if there is one. Immutable; a change
-    is a new snapshot.
-    """
-
-    rules: RulePack
-    lists: NumberIndex
-    automaton: Automaton
-    policy: Policy
-    model: ScoreModel | None = None
-    rollout: Rollout = NO_ROLLOUT
-
-    @classmethod
-    def build(
-        cls, rules: RulePack, lists: NumberIndex, model: ScoreModel | None = None, rollout: Rollout = NO_ROLLOUT
-    ) -> Snapshot:
-        """Compile. Seconds for large lists: do it off the hot path.
-
-        Raises:
-            RuleError: a rule fails its own proof or has no weight.
-        """
-        return cls.of(Automaton(rules), lists, model, rollout)
-
-    @classmethod
-    def of(
-        cls,
-        automaton: Automaton,
-        lists: NumberIndex,
-        model: ScoreModel | None = None,
-        rollout: Rollout = NO_ROLLOUT,
-    ) -> Snapshot:
-        """With an automaton that is built already, maybe by another process.
-
-        Raises:
-            RuleError: a rule has no weight.
-        """
-        pack = automaton.pack
-        stages = _concerning(rollout, pack)
-        lists = lists if lists.rollout.feeds == stages.feeds else lists.staged(stages)
-        return cls(pack, lists, automaton, Policy(pack), model, stages)
-
-    def staged(self, rollout: Rollout) -> Snapshot:
-        """The same lists and rules in other stages."""
-        return replace(self, rollout=rollout, lists=self.lists.staged(rollout))
-
-    @property
-    def lists_version(self) -> str:
-        """Version of the number lists: count, content digest, and a tag if some are on trial."""
-        return self.lists.version + self.rollout.feeds_tag()
-
-    @property
-    def rules_version(self) -> str:
-        """Version of the rules: policy version, content digest, and a tag if some are on trial."""
-        return self.rules.version + self.rollout.rules_tag()
-
-    @property
-    def list_sizes(self) -> dict[str, int]:
-        """Entries by list: ``{"block": 528000, ...}``."""
-        return {kind.name.lower(): size for kind, size in self.lists.sizes.items()}
-
-    @property
-    def rule_count(self) -> int:
-        """Rules of all families."""
-        return len(self.rules.text) + len(self.rules.behaviour)
-
-
-def _concerning(rollout: Rollout, pack: RulePack) -> Rollout:
-    """The stages that say something about this pack; a rule whose predecessor is there has one in any case."""
-    versions = {rule.id: str(rule.version) for rule in pack.rules}
-    rules = {each.rule.id: Stage("enforce", version=versions[each.rule.id]) for each in pack.before}
-    for name, stage in rollout.rules.items():
-        version = versions.get(name, "")
-        if stage.version in ("", version) and (version or name in BUILT_IN):
-            rules[name] = structs.replace(stage, version=version)
-    return Rollout(rules, rollout.feeds)
 
 
 class Examination(NamedTuple):
@@ -126,7 +44,8 @@ class Examination(NamedTuple):
 
 class Engine:
     """Decides batches of events. Deterministic: only the events, their order and the snapshots matter,
-    not the sizes of the batches. One engine serves one thread. With a ``market``, decisions carry what to answer there.
+    not the sizes of the batches; but for the events of a batch in which the brake trips: they were looked at before.
+    One engine serves one thread. With a ``market``, decisions carry what to answer there.
 
     Attributes:
         trips: what the brake stopped here, for who tells the other workers; whoever takes them empties it.
@@ -145,7 +64,7 @@ class Engine:
         self._window = snapshot.rules.window_seconds
         self.market = market
         self._brake = Brake({}, part)
-        self._tripped: dict[str, int] = {}  # name -> serial of the stage in which it ran away
+        self._tripped: dict[str, int | None] = {}  # name -> serial of the stage in which it ran away
         self.trips: list[Trip] = []
         self.swap(snapshot)
 
@@ -193,8 +112,11 @@ class Engine:
         self._detectors = build_detectors(
             snapshot.rules, snapshot.lists, snapshot.automaton, self._memory, snapshot.model
         )
-        trials = snapshot.rollout.rules
-        self._composites_on_trial = any(composite.id in trials for composite in snapshot.rules.policy.composite)
+        trials, caps = snapshot.rollout, self._brake.caps
+        self._composites_on_trial = any(composite.id in trials.rules for composite in snapshot.rules.policy.composite)
+        for name in caps:
+            trials = trials.demoted(name) if name.startswith("feed:") else trials
+        self._lists_without = NumberLists(snapshot.lists.staged(trials))  # what is left if no feed with a cap acts
 
     @property
     def part(self) -> float:
@@ -203,7 +125,8 @@ class Engine:
 
     @part.setter
     def part(self, part: float) -> None:
-        self._brake.part = part
+        if part > 0:  # who has no partitions any more may still decide what came while it had some
+            self._brake.part = part
 
     @property
     def active_callers(self) -> int:
@@ -251,16 +174,17 @@ class Engine:
 
     def _conclude(self, batch: Batch, now: int | None = None) -> list[Decision]:
         """Event by event, as what one is found to be may be a sign for the next."""
-        kind_of, hits, victims, capped = KIND_OF, batch.hits, self._memory.victims, bool(self._brake.caps)
+        kind_of, victims, capped = KIND_OF, self._memory.victims, bool(self._brake.caps)
+        hits, shadow = batch.hits, batch.shadow
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
             if victims.watching:
-                for sign in victims.signs(a, b, event.time, suspicious=i in hits):
-                    batch.add(i, sign)
+                self._look_at_victims(batch, i)
             if capped:
                 self._brake.seen(1, event.time if now is None else now)
-            if i in hits or i in batch.shadow:
+            if i in hits or i in shadow:
                 decision = self._judge(batch, i, event.time if now is None else now)
+                hits, shadow = batch.hits, batch.shadow  # others, if the brake tripped
                 if is_risky(decision):
                     victims.note(b, a, event.time)
             else:
@@ -277,19 +201,22 @@ class Engine:
             decisions.append(decision)
         return decisions
 
+    def _look_at_victims(self, batch: Batch, i: int) -> None:
+        a, b, time = batch.a[i], batch.b[i], batch.events[i].time
+        for sign in self._memory.victims.signs(a, b, time, suspicious=i in batch.hits):
+            batch.add(i, sign)
+
     def _judge(self, batch: Batch, i: int, now: int) -> Decision:
-        event, subject, policy = batch.events[i], batch.a[i], self.snapshot.policy
+        event, policy = batch.events[i], self.snapshot.policy
         protected = self._protected.touches(event)
-        verdict = self._verdict(batch, i, protected)
-        while over := self._over(batch, i, verdict, now):
-            for name, reason in over.items():
-                self._stop(name, reason, now)
-            verdict = self._verdict(batch, i, protected)
+        verdict = self._verdict(batch, i, protected=protected)
+        if self._brake.caps and not protected:
+            verdict = self._within_caps(batch, i, verdict, now)
         return Decision(
             event_id=event.id,
             kind=KIND_OF[type(event)],
             time=event.time,
-            subject=subject,
+            subject=batch.a[i],
             action=verdict.action.wire,
             score=verdict.score,
             lists=self.lists_version,
@@ -300,14 +227,8 @@ class Engine:
             shadow=None if protected else self._shadow(batch, i, verdict),
         )
 
-    def _verdict(self, batch: Batch, i: int, protected: bool) -> Verdict:
-        """By what acts now: of what was stopped since the batch was looked at, nothing does any more."""
-        rollout, subject = self.snapshot.rollout, batch.a[i]
-        if rollout is not batch.rollout and (found := batch.hits.get(i)):
-            stopped = [e for e in found if _name(e) in self._tripped]
-            if stopped:
-                batch.hits[i] = [e for e in found if _name(e) not in self._tripped]
-                batch.shadow.setdefault(i, []).extend(stopped)
+    def _verdict(self, batch: Batch, i: int, *, protected: bool = False) -> Verdict:
+        rollout, subject = batch.rollout, batch.a[i]
         return self.snapshot.policy.judge(
             batch.hits.get(i, ()), protected=protected, acts=lambda rule: rollout.rule_acts(rule, subject)
         )
@@ -317,37 +238,59 @@ class Engine:
         if not (self._composites_on_trial or i in batch.shadow or i in batch.replaced):
             return None
         replaced = batch.replaced.get(i, ())
-        evidence = [e for e in batch.hits.get(i, ()) if not any(e is each for each in replaced)]
-        other = self.snapshot.policy.judge([*evidence, *batch.shadow.get(i, ())], protected=False)
+        evidence = [*batch.hits.get(i, ()), *batch.shadow.get(i, ())]
+        other = self.snapshot.policy.judge(
+            [e for e in evidence if not any(e is each for each in replaced)], protected=False
+        )
         if (other.action, other.score) == (verdict.action, verdict.score) and set(other.reasons) == {*verdict.reasons}:
             return None
         return Shadow(other.action.wire, other.score, tuple(r for r in other.reasons if r not in verdict.reasons))
 
-    def _over(self, batch: Batch, i: int, verdict: Verdict, now: int) -> dict[str, str]:
-        """Count a measure against what has a cap, if that is what led to it; whose cap it would break, and why."""
-        caps = self._brake.caps
-        if not caps or verdict.action is Action.ALLOW:
-            return {}
-        policy, evidence = self.snapshot.policy, batch.hits.get(i, ())
-        names = {_name(e) for e in evidence if policy.weigh(e) > 0}
-        names |= {reason.code for reason in verdict.reasons if reason.weight > 0}
-        if not (names := names & caps.keys()):
-            return {}
-        rest = [e for e in evidence if _name(e) not in caps]
-        rollout, subject = self.snapshot.rollout, batch.a[i]
-        without = policy.judge(
-            rest, protected=False, acts=lambda rule: rule not in caps and rollout.rule_acts(rule, subject)
-        )
-        if without.action >= verdict.action:
-            return {}
-        return {name: reason for name in sorted(names) if (reason := self._brake.take(name, now))}
+    def _within_caps(self, batch: Batch, i: int, verdict: Verdict, now: int) -> Verdict:
+        """Stop what would do more than its cap until nothing does; then count the measure against what led to it."""
+        while names := self._led_to(batch, i, verdict):
+            over = {name: reason for name in sorted(names) if (reason := self._brake.over(name, now))}
+            if not over:
+                for name in names:
+                    self._brake.take(name, now)
+                break
+            for name, reason in over.items():
+                self._stop(batch, name, reason, now)
+            self._forget_victims(batch, i)
+            verdict = self._verdict(batch, i)
+        return verdict
 
-    def _stop(self, name: str, reason: str, now: int) -> None:
+    def _led_to(self, batch: Batch, i: int, verdict: Verdict) -> set[str]:
+        """Those with a cap that speak for a measure which without all of them would be a weaker one."""
+        caps = self._brake.caps
+        if verdict.action is Action.ALLOW:
+            return set()
+        policy, rollout, subject, evidence = self.snapshot.policy, batch.rollout, batch.a[i], batch.hits.get(i, ())
+        names = {r.code for r in verdict.reasons if r.weight > 0 and rollout.is_about(r.code, r.version)}
+        names |= {_feed(e) for e in evidence if e.feed and policy.weigh(e) > 0}
+        names = (names & caps.keys()) - self._tripped.keys()
+        if not names:
+            return names
+        rest = list(evidence)
+        if any(name.startswith("feed:") for name in names):
+            rest = [e for e in rest if e.code not in NumberLists.CODES] + self._lists_without.acting(batch, i)
+        rest = [e for e in rest if e.code not in names or not rollout.is_about(e.code, e.version)]
+        rest += [e for e in batch.spare.get(i, ()) if e.code in names]
+        without = policy.judge(
+            rest, protected=False, acts=lambda rule: rule not in names and rollout.rule_acts(rule, subject)
+        )
+        return names if without.action < verdict.action else set()
+
+    def _stop(self, batch: Batch, name: str, reason: str, now: int) -> None:
         """Put what has run away into shadow, from this very event on."""
         rollout = self.snapshot.rollout
-        self._tripped[name] = rollout.serial(name)
-        self.trips.append(Trip(name, rollout.serial(name), reason, now))
-        self._use(self.snapshot.staged(rollout.demoted(name)))
+        serial = self._tripped[name] = rollout.serial(name)
+        self.trips.append(Trip(name, serial or 0, reason, now))
+        self._use(self.snapshot.staged(rollout := rollout.demoted(name)))
+        if name.startswith("feed:"):
+            batch.look_again(NumberLists.CODES, rollout, NumberLists(self.snapshot.lists).inspect)
+        else:
+            batch.stop(name, rollout)
 
     def _answer(self, event: Event, action: Action) -> Response | None:
         """Of a call only the attempt can be answered; a final SIP response ends what it answers."""
@@ -356,6 +299,5 @@ class Engine:
         return self._responses.of(KIND_OF[type(event)], action)
 
 
-def _name(evidence: Evidence) -> str:
-    """What has a stage and a cap: the rule, or the feed."""
-    return f"feed:{evidence.feed}" if evidence.feed else evidence.code
+def _feed(evidence: Evidence) -> str:
+    return f"feed:{evidence.feed}"

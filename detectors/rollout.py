@@ -82,6 +82,11 @@ class Rollout:
         """Whether the feed (its newest content) acts on this subject."""
         return acts(self.feeds.get(feed, ENFORCED), f"feed:{feed}", subject)
 
+    def is_about(self, rule: str, version: str) -> bool:
+        """Whether the stage of a rule is about this version of it; if not, that is the predecessor."""
+        stage = self.rules.get(rule)
+        return stage is None or stage.version in ("", version)
+
     def demoted(self, name: str) -> Rollout:
         """The same with a rule, or ``feed:NAME``, in shadow."""
         if name.startswith("feed:"):
@@ -94,11 +99,11 @@ class Rollout:
         named = {**self.rules, **{f"feed:{feed}": stage for feed, stage in self.feeds.items()}}
         return {name: stage.cap for name, stage in named.items() if stage.cap}
 
-    def serial(self, name: str) -> int:
-        """The serial of the stage of a rule id or ``feed:NAME``; 0 without one."""
+    def serial(self, name: str) -> int | None:
+        """The serial of the stage of a rule id or ``feed:NAME``; None without a stage."""
         feed = name.removeprefix("feed:")
         stage = self.feeds.get(feed) if feed != name else self.rules.get(name)
-        return stage.serial if stage else 0
+        return stage.serial if stage else None
 
     def rules_tag(self) -> str:
         """Goes behind the version of the rules: the same stages give the same tag, none gives ""."""
@@ -130,6 +135,10 @@ def _shadow(stage: Stage) -> Stage:
 
 
 def _tag(stages: Mapping[str, Stage]) -> str:
-    """Only what changes decisions goes in: mode, share and version, not who set it and when."""
-    shown = {name: (s.mode, s.share, s.version) for name, s in sorted(stages.items()) if s.mode != "enforce"}
+    """Only what changes decisions goes in: mode, share of a canary and version, not who set it and when."""
+    shown = {
+        name: (s.mode, s.share if s.mode == "canary" else 0.0, s.version)
+        for name, s in sorted(stages.items())
+        if s.mode != "enforce"
+    }
     return f"+{sha256(msgspec.json.encode(shown)).hexdigest()[:8]}" if shown else ""

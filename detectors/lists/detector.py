@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from detectors.contract import Batch, NearMiss
 from detectors.lists.entry import ListKind
@@ -22,6 +23,7 @@ _CALLS_BACK = "LIST_BLOCK_CALLEE"
 _NAMED = "LIST_IN_TEXT"
 _BLOCKED = (ListKind.BLOCK, ListKind.IMMUTABLE)
 _AGAINST = (*_BLOCKED, ListKind.GREY)
+Views = tuple[Evidence | None, Evidence | None]
 
 
 class NumberLists:
@@ -36,35 +38,36 @@ class NumberLists:
         self._index = index
 
     def inspect(self, batch: Batch) -> None:
-        events, a, b = batch.events, batch.a, batch.b
-        for at in self._index.touched(a + b, batch.keys):
-            i, acting = (at, True) if at < len(a) else (at - len(a), False)
-            now, then = self._index.views(a[i] if acting else b[i], events[i].time, a[i])
-            evidence = self._evidence(now, acting)
-            if evidence is not None:
-                batch.add(i, evidence)
-            if now != then:
-                batch.hold(i, self._evidence(then, acting), evidence)
-        self._inspect_tokens(batch)
-
-    def _inspect_tokens(self, batch: Batch) -> None:
-        """What a message names: a link, a number to call, a messenger id, a card to pay to."""
+        a = len(batch.a)
+        for at in self._index.touched(batch.a + batch.b, batch.keys):
+            i, acting = (at, True) if at < a else (at - a, False)
+            _leave(batch, i, *self._number(batch, i, acting=acting))
         for i, tokens in batch.tokens:
             for token in tokens:
-                now, then = self._named(batch, i, token)
-                if now is not None:
-                    batch.add(i, now)
-                if now != then:
-                    batch.hold(i, then, now)
+                _leave(batch, i, *self._named(batch, i, token))
 
-    def _named(self, batch: Batch, i: int, token: Token) -> tuple[Evidence | None, Evidence | None]:
-        """The first listed form of a token: as it counts now, and as it would if all was enforced."""
+    def acting(self, batch: Batch, i: int) -> list[Evidence]:
+        """What acts about one event."""
+        found = [self._number(batch, i, acting=acting)[0] for acting in (True, False)]
+        found += [self._named(batch, i, token)[0] for n, tokens in batch.tokens if n == i for token in tokens]
+        return [evidence for evidence in found if evidence is not None]
+
+    def _number(self, batch: Batch, i: int, *, acting: bool) -> Views:
+        """The acting number, or the other one: as it counts now, and as it would if all was enforced."""
+        a = batch.a[i]
+        if not (number := a if acting else batch.b[i]):
+            return None, None
+        now, then = self._index.views(number, batch.events[i].time, a)
+        evidence = self._evidence(now, acting=acting)
+        return evidence, evidence if now == then else self._evidence(then, acting=acting)
+
+    def _named(self, batch: Batch, i: int, token: Token) -> Views:
+        """What a message names, a link, a number to call, a messenger id, a card to pay to: its first listed form."""
         found: list[Evidence | None] = [None, None]
         for key in token.look_up():
             for n, match in enumerate(self._index.views(key, batch.events[i].time, batch.a[i])):
                 if found[n] is None and match is not None and match.provenance.kind in _AGAINST:
-                    rule, version = self._from(match)
-                    found[n] = Evidence(_NAMED, rule, version, token.span, detail=token.kind, feed=match.feed)
+                    found[n] = self._from(match, _NAMED, span=token.span, detail=token.kind)
         return found[0], found[1]
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
@@ -75,21 +78,30 @@ class NumberLists:
             code = _A_CODES.get(p.kind)
             if code and not p.in_force(time):
                 day = datetime.fromtimestamp((p.added if time < p.added else p.expires or 0) / 1000, UTC).date()
-                yield NearMiss(code, *self._from(match), f"{'from' if time < p.added else 'until'} {day}")
+                yield NearMiss(code, *self._source(match), f"{'from' if time < p.added else 'until'} {day}")
 
-    def _evidence(self, match: Match | None, acting: bool) -> Evidence | None:
+    def _evidence(self, match: Match | None, *, acting: bool) -> Evidence | None:
         """What an entry over the acting number says, or one over the other number."""
         if match is None:
             return None
-        found, (rule, version) = match.provenance, self._from(match)
+        found = match.provenance
         if acting and found.kind is not ListKind.PROTECTED:
-            code, weight = _A_CODES[found.kind], found.weight
-        elif not acting and found.kind in _BLOCKED:
-            code, weight = _CALLS_BACK, None
-        else:
-            return None
-        return Evidence(code, rule, version, weight=weight, detail=found.reason, feed=match.feed)
+            return self._from(match, _A_CODES[found.kind], weight=found.weight, detail=found.reason)
+        if not acting and found.kind in _BLOCKED:
+            return self._from(match, _CALLS_BACK, detail=found.reason)
+        return None
 
-    def _from(self, match: Match) -> tuple[str, str]:
-        """Who says so, and which version of it: a feed and its serial, or a source and the version of all lists."""
+    def _from(self, match: Match, code: str, **more: Any) -> Evidence:
+        """With who says so, and which version of it: a feed and its serial, or a source and that of all lists."""
+        feed = "" if match.older else match.feed
+        return Evidence(code, *self._source(match), feed=feed, **more)
+
+    def _source(self, match: Match) -> tuple[str, str]:
         return (match.feed, match.serial) if match.feed else (match.provenance.source, self._index.version)
+
+
+def _leave(batch: Batch, i: int, now: Evidence | None, then: Evidence | None) -> None:
+    if now is not None:
+        batch.add(i, now)
+    if now != then:
+        batch.hold(i, then, now)

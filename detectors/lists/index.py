@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from detectors.lists.build import Builder, Removals, build
+from detectors.lists.build import Builder, Removal, Removals, build
 from detectors.lists.entry import Entry, ListKind, Provenance
 from detectors.lists.table import Match, Table, strongest_first
 from detectors.model.numbers import Canonical
@@ -48,13 +49,8 @@ class NumberIndex:
         self, entries: Iterable[Entry] = (), *, layers: Sequence[Layer] = (), rollout: Rollout = NO_ROLLOUT
     ) -> None:
         self.layers = tuple(layers) or (Layer(build(entries)),)
-        self.rollout = rollout
-        # Feeds of which a part acts, or acts on some: only then do views differ.
-        self.on_trial = {
-            layer.feed
-            for layer in self.layers
-            if layer.staged or (layer.feed in rollout.feeds and rollout.feeds[layer.feed].mode != "enforce")
-        }
+        self._renewed = {layer.feed for layer in self.layers if layer.staged}
+        self._set(rollout)
         self.sizes = dict.fromkeys(ListKind, 0)
         for layer in self.layers:
             for kind, size in layer.table.sizes.items():
@@ -70,8 +66,16 @@ class NumberIndex:
         return NumberIndex(layers=(*self.layers, Layer(build(added), removed)), rollout=self.rollout)
 
     def staged(self, rollout: Rollout) -> NumberIndex:
-        """The same layers in other stages."""
-        return NumberIndex(layers=self.layers, rollout=rollout)
+        """The same layers in other stages. Costs next to nothing: the brake does it between two events."""
+        other = copy.copy(self)
+        other._set(rollout)
+        return other
+
+    def _set(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        # Feeds of which a part acts, or acts on some: only then do views differ.
+        trials = {feed for feed, stage in rollout.feeds.items() if stage.mode != "enforce"}
+        self.on_trial = self._renewed | {layer.feed for layer in self.layers if layer.feed in trials}
 
     def compacted(self) -> Table:
         """All layers in one table. Seconds for millions: in another process."""
@@ -80,7 +84,8 @@ class NumberIndex:
             gone: Removals = {}
             for above in self.layers[i + 1 :]:
                 for place, removals in above.removed.items():
-                    gone[place] = gone.get(place, ()) + removals
+                    here = (Removal(r.kind, r.source) for r in removals if r.feed in (None, layer.feed))
+                    gone[place] = (*gone.get(place, ()), *here)
             builder.add_table(layer.table, gone)
         return builder.build()
 
@@ -124,8 +129,11 @@ class NumberIndex:
         if layer.feed not in self.on_trial:
             return True, True
         acts = self.rollout.feed_acts(layer.feed, subject)
-        old = not layer.staged and any(each.staged and each.feed == layer.feed for each in self.layers)
-        return acts != old, not old
+        older = self._is_older(layer)
+        return acts != older, not older
+
+    def _is_older(self, layer: Layer) -> bool:
+        return not layer.staged and layer.feed in self._renewed
 
     @staticmethod
     def _best(matches: Iterable[Match], time: int) -> Match | None:
@@ -149,8 +157,13 @@ class NumberIndex:
             for match in layer.table.matches(number):
                 gone = (removal for removed in above for removal in removed.get(match.place, ()))
                 if not any(removal.takes(match.provenance, layer.feed) for removal in gone):
-                    yield (match._replace(feed=layer.feed, serial=layer.serial) if layer.feed else match), layer
+                    yield self._from(layer, match), layer
             above.append(layer.removed)
+
+    def _from(self, layer: Layer, match: Match) -> Match:
+        if not layer.feed:
+            return match
+        return match._replace(feed=layer.feed, serial=layer.serial, older=self._is_older(layer))
 
     def _digest(self) -> str:
         if len(self.layers) == 1:

@@ -38,6 +38,7 @@ class Match(NamedTuple):
     provenance: Provenance
     feed: str = ""  #: of the layer that it is in, as an index has it
     serial: str = ""
+    older: bool = False  #: in what the feed had before the content that is on trial
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ class Evidence(Struct, frozen=True):
         span: ``(start, end)`` in characters of the *original* text, or None.
         weight: overrides the policy's weight for this symbol (a list entry carries its own).
         detail: short, and never a number or message text in clear.
-        feed: the list feed that it comes from, if it does.
+        feed: the list feed that it comes from, if it does; not for what newer content is on trial to replace.
     """
 
     code: str

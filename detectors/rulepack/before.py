@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from detectors.model.decision import ACTIONS
 from detectors.model.errors import RuleError
 from detectors.rulepack.schema import BehaviourRule, Composite, Data, Rule, SymbolPolicy, TextRule
 
@@ -61,7 +62,7 @@ def write_before(predecessors: Iterable[Predecessor]) -> bytes:
 
 
 def check_before(predecessors: Iterable[Predecessor], rules: Mapping[str, Rule], groups: Collection[str]) -> None:
-    """Each is an older version of a rule of the pack, and counts in one of its groups.
+    """Each is an older version of a rule of the pack, counts in one of its groups and climbs its ladder.
 
     Raises:
         RuleError: one is not.
@@ -74,6 +75,10 @@ def check_before(predecessors: Iterable[Predecessor], rules: Mapping[str, Rule],
             raise RuleError(f"{BEFORE}: $[{i}].rule.id: {rule.id} is no such rule of this pack")
         if rule.version >= now.version or rule.id in seen:
             raise RuleError(f"{BEFORE}: $[{i}].rule.version: {rule.version}; expected one rule, below {now.version}")
-        if (group := (each.symbol or rule).group) not in groups:  # type: ignore[union-attr]
-            raise RuleError(f"{BEFORE}: $[{i}].symbol.group: {group!r} is no group of policy.toml any more")
+        at, weighed = ("rule", rule) if isinstance(rule, Composite) else ("symbol", each.symbol)
+        if weighed is None or weighed.group not in groups:
+            group = weighed and weighed.group
+            raise RuleError(f"{BEFORE}: $[{i}].{at}.group: {group!r} is no group of policy.toml any more")
+        if weighed.ceiling not in ACTIONS:
+            raise RuleError(f"{BEFORE}: $[{i}].{at}.ceiling: {weighed.ceiling!r} is no step of the ladder")
         seen.add(rule.id)

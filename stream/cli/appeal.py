@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,6 +21,8 @@ from stream.updates.list_plans import FEED, plan_appeal
 from stream.updates.publisher import Put, Store
 from stream.updates.rule_plans import version_of
 from stream.updates.state import State
+
+TARGET_CHARS: Final = 300  # of the header of a change
 
 
 @click.command()
@@ -51,4 +54,5 @@ def appeal(*, settings: Settings, subject: str, against: str, days: int, folder:
             version = version_of(load_rules(await files_in_force(settings, state.pack, folder)), against)
         return plan_appeal(state, entry.pattern, against, version=version, now=now, days=days, reason=reason)
 
-    change(settings, action="appeal", target=f"{against}: {mask(entry.pattern)}", reason=reason, plan=plan)
+    target = f"{against}: {mask(entry.pattern)}"[:TARGET_CHARS]
+    change(settings, action="appeal", target=target, reason=reason, plan=plan)

@@ -71,7 +71,10 @@ def log(*, settings: Settings, since: str | None, last: int | None, as_json: boo
         click.echo(dump_json({"changes": found}), nl=False)
         return
     for each in found:
-        click.echo(line(each, f"{each['target']}, {each['records']:,} records"))
+        more = f", {each['records']:,} records" if each["records"] > 1 else ""
+        click.echo(line(each, f"{each['target']}{more}"))
+    if not found:
+        click.echo("no change was made" + (f" since {since}" if since else ""))
 
 
 @changes.command()

@@ -23,6 +23,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 #: Seconds in which a change must be in force on all workers.
 IN_FORCE_WITHIN: Final = 5.0
+REASON_CHARS: Final = 500  #: as the records have it; workers refuse more
 
 _WHERE: Final = {
     "bootstrap": ("--bootstrap", "Kafka, host:port[,host:port]."),
@@ -48,7 +49,15 @@ def who(command: F) -> F:
 
 def reason(command: F) -> F:
     """``--reason``, which every change has."""
-    return click.option("--reason", required=True, help="Why; it stays in the history for ever.")(command)
+    return click.option("--reason", required=True, callback=_words, help="Why; it stays in the history for ever.")(
+        command
+    )
+
+
+def _words(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not value.strip() or len(value) > REASON_CHARS:
+        raise click.BadParameter(f"{len(value):,} characters; expected a few words, at most {REASON_CHARS}")
+    return value
 
 
 def _with(options: dict[str, tuple[str, str]], command: F) -> F:

@@ -330,12 +330,14 @@ def read_patterns(
 def _lines(patterns: Sequence[str], file: IO[bytes] | None) -> Iterator[tuple[str, str]]:
     """Where each pattern stands ("": in the command), and the pattern."""
     yield from (("", pattern) for pattern in patterns if pattern != STDIN)
-    streams = [each for each in (file, click.get_binary_stream("stdin") if STDIN in patterns else None) if each]
-    for stream in streams:
+    streams = [(file.name, file)] if file else []
+    if STDIN in patterns:
+        streams.append(("<stdin>", click.get_binary_stream("stdin")))
+    for name, stream in streams:
         for n, line in enumerate(stream, 1):
             text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
             if text and not text.startswith("#"):
-                yield f"{stream.name}:{n}: ", text
+                yield f"{name}:{n}: ", text
 
 
 def _own(pattern: str, home: str) -> Entry:

@@ -304,8 +304,8 @@ def show(*, settings: Settings, as_json: bool) -> None:
         click.echo(dump_json(found), nl=False)
         return
     columns = ("feed", "stage", "entries", "serial", "live", "made", "cap", "by", "reason")
-    for line in aligned([columns, *([row[name] for name in columns] for row in found["feeds"])]):
-        click.echo(line)
+    rows = [[row[name] for name in columns] for row in found["feeds"]]
+    click.echo("\n".join(aligned([columns, *rows])) if rows else "no feed is in force")
     for what in ("added", "suppressed", "not_in_force"):
         counts = ", ".join(f"{count:,} {name}" for name, count in found["manual"][what].items()) or "none"
         click.echo(f"{what.replace('_', ' ')} by hand: {counts}")

@@ -305,19 +305,20 @@ class Difference:
     changed: Counter[ListName] = field(default_factory=Counter)
     samples: dict[str, list[tuple[ListName, str]]] = field(default_factory=dict)
 
-    def note(self, what: str, kinds: Ints, shown: Iterable[str]) -> None:
-        """Count entries of some kinds; ``shown``: them in the same order, at least as many as there is room for."""
-        counts = np.bincount(kinds, minlength=len(ALL_LISTS)).tolist()
-        getattr(self, what).update({name: n for name, n in zip(ALL_LISTS, counts, strict=True) if n})
+    def note(self, what: str, places: NDArray[np.uint64], kinds: Ints, shown: Callable[[int], str]) -> None:
+        """Count the different places on each list, and show some."""
         samples = self.samples.setdefault(what, [])
-        samples += list(zip((ALL_LISTS[kind] for kind in kinds.tolist()[:SAMPLES]), shown, strict=False))
-        del samples[SAMPLES:]
+        for name, kind in zip(ALL_LISTS, ListKind, strict=True):
+            different = np.unique(places[kinds == kind])
+            if len(different):
+                getattr(self, what)[name] += len(different)
+                samples += [(name, shown(place)) for place in different[: SAMPLES - len(samples)].tolist()]
 
 
 def diff(old: Table, new: Table) -> Difference:
     """From one table to another, entry by entry: a pattern on a list. Changed: its weight, reason, source or times.
 
-    On arrays: half a second for twice 2 million numbers.
+    On arrays: a second for twice 2 million numbers.
     """
     found, ids, names = Difference(), dict[Provenance, int](), dict[str, int]()
     sides = [(table, _owners(table, ids)) for table in (old, new)]
@@ -332,15 +333,11 @@ def diff(old: Table, new: Table) -> Difference:
 def _compare(found: Difference, sides: Sequence[Rows], kind_of: Ints, shown: Callable[[int], str]) -> None:
     places, owners = (np.concatenate(columns) for columns in zip(*sides, strict=True))
     side = np.repeat([0, 1], [len(rows[0]) for rows in sides])
-    apart = _alone(places, owners, side)
-    places, kinds, side = places[apart], kind_of[owners[apart]], side[apart]
-    alone = _alone(places, kinds, side)
-    for what, rows in (
-        ("added", alone & (side == 1)),
-        ("removed", alone & (side == 0)),
-        ("changed", ~alone & (side == 1)),
-    ):
-        found.note(what, kinds[rows], map(shown, places[rows].tolist()[:SAMPLES]))
+    kinds = kind_of[owners]
+    differs, alone = _alone(places, owners, side), _alone(places, kinds, side)
+    rows = {"added": alone & (side == 1), "removed": alone & (side == 0), "changed": differs & ~alone}
+    for what, chosen in rows.items():
+        found.note(what, places[chosen], kinds[chosen], shown)
 
 
 def _alone(places: NDArray[np.uint64], tags: Ints, side: Ints) -> NDArray[np.bool_]:

@@ -167,6 +167,8 @@ class Live:
         try:
             await self._load_rules(state, again=files)
         except LanjieError as error:
+            if self._automaton is None and state.pack is None:
+                raise  # a folder that we were told to use
             self.problems.append(f"rules: {error}")
         index = await index_of(state, self._library, self._base, last=self._feeds, problems=self.problems)
         if (automaton := self._automaton) is None:

@@ -67,9 +67,9 @@ class Proposal(NamedTuple):
         return list(found.values())
 
 
-def proposed(records: Iterable[Written]) -> Written:
-    """The record that makes others wait."""
+def proposed(records: Iterable[Written], serial: int) -> Written:
+    """The record that makes others wait. ``serial``: of this record; the proposal keeps the one it began with."""
     inner = tuple(records)
     first = inner[0].change
-    change = msgspec.structs.replace(first, signatures={})
+    change = msgspec.structs.replace(first, serial=serial, signatures={})
     return Written(chain.PROPOSALS, f"proposed/{first.serial}", msgspec.json.encode(_Proposed(inner)), change)

@@ -118,7 +118,7 @@ async def make_change(
         written = [Written(p.topic, p.key, value, change) for p, value in zip(puts, values, strict=True)]
         records = [_signed(author, each) for each in written]
         if trust and trust.approvals > 1 and not unsigned:
-            await writer.append([proposed(records)])
+            await writer.append([proposed(records, change.serial)])
             return Receipt(change.serial, time, pending=True)
         await writer.write(records)
         return Receipt(change.serial, time)
@@ -151,7 +151,7 @@ async def approve(settings: Settings, author: Author, serial: int, *, reject: bo
             raise ChangeError(f"{serial}: what it changes was changed since it was proposed; propose it again")
         signed = [_signed(author, record) for record in proposal.records]
         if len(proposal.signers) + 1 < trust.approvals:
-            await writer.append([proposed(signed)])
+            await writer.append([proposed(signed, writer.serial + 1)])
             return Receipt(serial, time, pending=True)
         settled = proposal.settled(author.name, writer.serial + 1, "approved")
         await writer.append([settled])

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.changes                      # 2.24 million numbers, half of capacity
     python -m tests.benchmarks.changes --numbers 100000 --share 0.3
 
-One worker on a real broker. First the capacity of this machine with this worker: how fast it drains a full topic. Then
-events at a share of that by a schedule (open loop, latency from the *scheduled* time), and in the midst of them
-`lanjie lists import`. Compared: p99 in the seconds before the command starts with p99 from there to 2 s after it ended.
+One worker on a real broker. First the capacity of this machine with broker, worker and publisher on it: events as fast
+as they can be published, until all are decided. Then events at a share of that by a schedule (open loop, latency from
+the *scheduled* time), and in the midst of them `lanjie lists import`. Compared: p99 in the seconds before the command
+starts with p99 from there to 2 s after it ended.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ class Bench:
                         if answer.status == 200:
                             return process
 
+    def flow(self, count: int, rate: float | None) -> subprocess.Popen[bytes]:
+        """A process that publishes."""
+        command = [sys.executable, "-m", "tests.benchmarks.changes", "--flow", f"{count},{rate or 0}"]
+        return subprocess.Popen(command, env=self.env)
+
     async def publish(self, count: int, rate: float | None, first: int = 0) -> None:
         """Events as a schedule wants them, or at once."""
         events = workload(count, seed=first + 3)
@@ -107,19 +113,18 @@ def peak(pid: int) -> float:
 
 async def measure(bench: Bench, snapshot: Path, share: float) -> dict[str, object]:
     await ensure_topics(bench.settings.bootstrap, [bench.settings.named(topic) for topic in ALL])
-    await bench.publish(CAPACITY_EVENTS, None)
     worker = await bench.start()
     try:
         first: list[tuple[int, int]] = []
+        flooding = bench.flow(CAPACITY_EVENTS, None)
         await bench.decided(CAPACITY_EVENTS, first)
+        await asyncio.to_thread(flooding.wait)
         capacity = CAPACITY_EVENTS / (max(at for at, _ in first) - min(at for at, _ in first)) * 1000
         rate = capacity * share
         print(f"capacity {capacity:,.0f} events/s; now {rate:,.0f}/s", file=sys.stderr)  # noqa: T201
         resident = psutil.Process(worker.pid).memory_info().rss / 2**20
         total = int(rate * (BEFORE + AFTER + 25))
-        flowing = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-m", "tests.benchmarks.changes", "--flow", f"{total},{rate}"], env=bench.env
-        )
+        flowing = bench.flow(total, rate)
         await asyncio.sleep(BEFORE + 5)
         hwm_before, started = peak(worker.pid), time.time()
         importing = await asyncio.create_subprocess_exec(
@@ -155,11 +160,11 @@ async def measure(bench: Bench, snapshot: Path, share: float) -> dict[str, objec
         worker.wait(20)
 
 
-async def flow(count: int, rate: float) -> None:
+async def flow(count: int, rate: float | None) -> None:
     """The process that publishes."""
     bench = Bench(os.environ["LANJIE_BOOTSTRAP"], Path(tempfile.mkdtemp()))
     bench.settings = Settings.from_env()
-    await bench.publish(count, rate, first=1)
+    await bench.publish(count, rate, first=1 if rate else 0)
 
 
 def main() -> None:
@@ -172,7 +177,7 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     if args.flow:
         count, rate = args.flow.split(",")
-        asyncio.run(flow(int(count), float(rate)))
+        asyncio.run(flow(int(count), float(rate) or None))
         return
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

@@ -60,7 +60,7 @@ async def test_lists_and_rules_are_read_again_while_events_flow(pipeline: Pipeli
     (rules / "text" / "test.toml").write_text(RULE.replace('"大象"]', '"紫色的大象"]'))
     worker.process.send_signal(signal.SIGHUP)
     await worker.until("/metrics", lambda text: 'lanjie_reloads_total{result="refused"} 1.0' in text)
-    assert any("reload refused" in line and "near_misses: matched" in line for line in worker.log)
+    assert any("refused, what was in force stays" in line and "near_misses: matched" in line for line in worker.log)
     await pipeline.publish([sms("last", "13800000008", "一头紫色的大象")])
     last = [d for d in map(decode_decision, (r.value for r in await pipeline.decisions(5))) if d.event_id == "last"]
     assert [(d.action, d.rules) for d in last] == [("challenge", second["after"].rules)]

@@ -190,10 +190,10 @@ def _fields(event: Event) -> dict[str, object]:
 RAISING = """
 from detectors.engine import Engine
 stock = Engine.decide
-def decide(self, events):
+def decide(self, events, now=None):
     if any(event.id == "s13" for event in events):
         raise ZeroDivisionError("13900000001")
-    return stock(self, events)
+    return stock(self, events, now)
 Engine.decide = decide
 """
 
@@ -231,7 +231,7 @@ async def test_without_lists_it_works_and_is_not_ready(pipeline: Pipeline):
     await pipeline.decisions(10)
     status, body = await worker.get("/ready")
     assert status == 503
-    assert json.loads(body)["reasons"] == ["the number lists are empty: set LANJIE_LISTS"]
+    assert json.loads(body)["reasons"] == ["the number lists are empty: set LANJIE_LISTS, or say `lanjie lists import`"]
     assert (await worker.get("/healthy"))[0] == 200
     assert await worker.end(signal.SIGTERM) == 0
 

@@ -160,3 +160,72 @@ def test_every_dated_snapshot_is_answered_as_it_was(tmp_path):
             if "#" not in number:
                 assert index.find(number, noon) is not None
     assert len(everything) > 5_000
+
+
+NOWHERE = {"LANJIE_BOOTSTRAP": "127.0.0.1:1"}
+
+
+def test_without_kafka_the_files_answer_and_it_is_said(snapshot):
+    environ = {**NOWHERE, "LANJIE_LISTS": str(snapshot)}
+    result = CliRunner().invoke(main, ["lists", "check", "13800001234", "--json"], env=environ)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["counts"] == "block"
+    assert "127.0.0.1:1: no Kafka there" in result.stderr
+    assert "this is what the files alone say" in result.stderr
+    as_it_was = ["lists", "check", "13800001234", "--at", "2026-01-01", "--json"]
+    result = CliRunner().invoke(main, as_it_was, env=environ)
+    assert json.loads(result.stdout)["counts"] == "block"
+    assert "this is what the files alone say" in result.stderr
+    result = CliRunner().invoke(main, ["lists", "check", "13800001234", "--files-only"], env=environ)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_without_kafka_and_files_there_is_no_answer():
+    environ = {**NOWHERE, "LANJIE_LISTS": ""}
+    result = CliRunner().invoke(main, ["lists", "check", "13800001234"], env=environ)
+    assert result.exit_code == 1
+    assert "no Kafka there; start one" in result.output
+    result = CliRunner().invoke(main, ["lists", "check", "13800001234", "--files-only"], env=environ)
+    assert result.exit_code == 2
+    assert "no list is named" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["add"], "name patterns, or a file of them with --file"),
+        (["add", "13800001234", "--list", "black"], "'black' is not one of"),
+        (["add", "13800001234", "--weight", "201"], "201.0 is not in the range"),
+        (["add", "13800001234", "--from", "soon"], "$.from: 'soon'; expected ISO 8601"),
+        (["remove", "13800001234", "--anyway"], "--anyway needs --list"),
+        (["promote", "op b"], "'op b'; expected lower-case letters"),
+        (["promote", "op-b", "--to", "canary"], "'canary'; expected shadow, enforce, or canary"),
+        (["cap", "op-b"], "name limits"),
+        (["import", "l.csv", "--feed", "x", "--stale-after", "soon"], "'soon'; expected a number and s, m, h or d"),
+        (["import", "l.csv", "--feed", "x", "--serial", "a b"], "'a b'; expected up to 64"),
+    ],
+)
+def test_what_cannot_be_a_change_is_told_before_kafka_is_asked(words, says):
+    result = CliRunner().invoke(main, ["lists", *words, "--reason", "a test"], env=NOWHERE)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_every_change_has_a_reason():
+    result = CliRunner().invoke(main, ["lists", "add", "13800001234"], env=NOWHERE)
+    assert "Missing option '--reason'" in result.output
+
+
+def test_too_many_patterns_are_a_feed(tmp_path):
+    (tmp_path / "l.txt").write_text("".join(f"138{n:08d}\n" for n in range(100_001)))
+    result = lanjie("add", "--file", tmp_path / "l.txt", "--reason", "a test")
+    assert result.exit_code == 2
+    assert "`lanjie lists import` takes more" in result.output
+
+
+def test_all_verbs_are_there_in_one_place():
+    page = lanjie("--help").output
+    for verb in ("build", "check", "compact", "add", "remove", "import", "promote", "demote", "cap", "drop", "show",
+                 "diff", "history"):  # fmt: skip
+        assert f"\n  {verb} " in page
+        assert lanjie(verb, "--help").exit_code == 0
