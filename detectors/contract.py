@@ -98,6 +98,12 @@ class Batch:
                     self._try(index, e)
             self.spare[index] = [e for e in found if e.code != rule]
 
+    def take_back(self, index: int, codes: Collection[str]) -> None:
+        """Nothing with one of these codes was seen about event ``index``."""
+        for found in (self.hits, self.shadow):
+            if rest := [e for e in found.pop(index, ()) if e.code not in codes]:
+                found[index] = rest
+
     def look_again(self, codes: Collection[str], rollout: Rollout, look: Callable[[Batch], None]) -> None:
         """By these stages ``look`` finds something else: what has one of these codes is sorted anew."""
         before = self.hits, self.shadow, self.replaced, self.spare

@@ -112,11 +112,11 @@ class Engine:
         self._detectors = build_detectors(
             snapshot.rules, snapshot.lists, snapshot.automaton, self._memory, snapshot.model
         )
-        trials, caps = snapshot.rollout, self._brake.caps
-        self._composites_on_trial = any(composite.id in trials.rules for composite in snapshot.rules.policy.composite)
-        for name in caps:
-            trials = trials.demoted(name) if name.startswith("feed:") else trials
-        self._lists_without = NumberLists(snapshot.lists.staged(trials))  # what is left if no feed with a cap acts
+        stages = snapshot.rollout
+        self._composites_on_trial = any(composite.id in stages.rules for composite in snapshot.rules.policy.composite)
+        for name in self._brake.caps:
+            stages = stages.demoted(name)
+        self._lists_without = NumberLists(snapshot.lists.staged(stages))  # what is left if no feed with a cap acts
 
     @property
     def part(self) -> float:
@@ -207,7 +207,7 @@ class Engine:
             batch.add(i, sign)
 
     def _judge(self, batch: Batch, i: int, now: int) -> Decision:
-        event, policy = batch.events[i], self.snapshot.policy
+        event = batch.events[i]
         protected = self._protected.touches(event)
         verdict = self._verdict(batch, i, protected=protected)
         if self._brake.caps and not protected:
@@ -222,7 +222,7 @@ class Engine:
             lists=self.lists_version,
             rules=self.rules_version,
             reasons=verdict.reasons,
-            appeal="" if verdict.action is Action.ALLOW else policy.appeal,
+            appeal="" if verdict.action is Action.ALLOW else self.snapshot.policy.appeal,
             response=self._answer(event, verdict.action),
             shadow=None if protected else self._shadow(batch, i, verdict),
         )
@@ -256,22 +256,20 @@ class Engine:
                 break
             for name, reason in over.items():
                 self._stop(batch, name, reason, now)
-            self._forget_victims(batch, i)
+            batch.take_back(i, VICTIM_CODES)  # they may have hung on what was stopped
+            self._look_at_victims(batch, i)
             verdict = self._verdict(batch, i)
         return verdict
 
     def _led_to(self, batch: Batch, i: int, verdict: Verdict) -> set[str]:
         """Those with a cap that speak for a measure which without all of them would be a weaker one."""
-        caps = self._brake.caps
-        if verdict.action is Action.ALLOW:
-            return set()
-        policy, rollout, subject, evidence = self.snapshot.policy, batch.rollout, batch.a[i], batch.hits.get(i, ())
+        policy, rollout, subject = self.snapshot.policy, batch.rollout, batch.a[i]
+        rest = batch.hits.get(i, [])
         names = {r.code for r in verdict.reasons if r.weight > 0 and rollout.is_about(r.code, r.version)}
-        names |= {_feed(e) for e in evidence if e.feed and policy.weigh(e) > 0}
-        names = (names & caps.keys()) - self._tripped.keys()
-        if not names:
-            return names
-        rest = list(evidence)
+        names |= {f"feed:{e.feed}" for e in rest if e.feed and policy.weigh(e) > 0}
+        names = (names & self._brake.caps.keys()) - self._tripped.keys()
+        if not names or verdict.action is Action.ALLOW:
+            return set()
         if any(name.startswith("feed:") for name in names):
             rest = [e for e in rest if e.code not in NumberLists.CODES] + self._lists_without.acting(batch, i)
         rest = [e for e in rest if e.code not in names or not rollout.is_about(e.code, e.version)]
@@ -283,21 +281,16 @@ class Engine:
 
     def _stop(self, batch: Batch, name: str, reason: str, now: int) -> None:
         """Put what has run away into shadow, from this very event on."""
-        rollout = self.snapshot.rollout
-        serial = self._tripped[name] = rollout.serial(name)
+        serial = self._tripped[name] = self.snapshot.rollout.serial(name)
         self.trips.append(Trip(name, serial or 0, reason, now))
-        self._use(self.snapshot.staged(rollout := rollout.demoted(name)))
+        self._use(self.snapshot.staged(self.snapshot.rollout.demoted(name)))
         if name.startswith("feed:"):
-            batch.look_again(NumberLists.CODES, rollout, NumberLists(self.snapshot.lists).inspect)
+            batch.look_again(NumberLists.CODES, self.snapshot.rollout, NumberLists(self.snapshot.lists).inspect)
         else:
-            batch.stop(name, rollout)
+            batch.stop(name, self.snapshot.rollout)
 
     def _answer(self, event: Event, action: Action) -> Response | None:
         """Of a call only the attempt can be answered; a final SIP response ends what it answers."""
         if self._responses is None or (isinstance(event, CallEvent) and event.phase != "attempt"):
             return None
         return self._responses.of(KIND_OF[type(event)], action)
-
-
-def _feed(evidence: Evidence) -> str:
-    return f"feed:{evidence.feed}"

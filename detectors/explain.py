@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
 from detectors.contract import NearMiss
 from detectors.engine import Engine, Examination
-from detectors.model.decision import Action, Decision
+from detectors.model.decision import Action, Decision, Evidence
 from detectors.model.events import Event
-from detectors.policy.policy import ALLOWED, PROTECTED, GroupSum, Policy
+from detectors.policy.policy import ALLOWED, PROTECTED, GroupSum, Policy, Verdict
 
 
 class Change(Struct, frozen=True):
@@ -49,7 +49,12 @@ def explain(engine: Engine, event: Event) -> Explanation:
     """Decide ``event`` and explain. It counts in the engine's windows like any other event."""
     seen = engine.examine(event)
     policy = engine.snapshot.policy
-    judged = policy.judge([e for e in seen.evidence if e.code != ALLOWED], protected=False)
+    rollout, subject = engine.snapshot.rollout, seen.decision.subject
+
+    def judge(evidence: Sequence[Evidence], *, protected: bool) -> Verdict:
+        return policy.judge(evidence, protected=protected, acts=lambda rule: rollout.rule_acts(rule, subject))
+
+    judged = judge([e for e in seen.evidence if e.code != ALLOWED], protected=False)
     following = [step for step in Action if step > Action[seen.decision.action.upper()]]
     codes = {reason.code for reason in seen.decision.reasons}
     return Explanation(
@@ -62,17 +67,17 @@ def explain(engine: Engine, event: Event) -> Explanation:
         points=round(max(0.0, policy.needed(following[0]) - judged.score), 3) if following else 0.0,
         override=next((code for code in (PROTECTED, ALLOWED) if code in codes), ""),
         near=seen.near,
-        changes=_changes(policy, seen),
+        changes=_changes(policy, judge, seen),
     )
 
 
-def _changes(policy: Policy, seen: Examination) -> tuple[Change, ...]:
+def _changes(policy: Policy, judge: Callable[..., Verdict], seen: Examination) -> tuple[Change, ...]:
     """Each sign whose absence alone changes the action; and the fewest of the strongest without which it passes."""
     decided, allow = seen.decision.action, Action.ALLOW.wire
 
     def without(codes: Collection[str], *, protected: bool = seen.protected) -> str:
         rest = [e for e in seen.evidence if e.code not in codes]
-        return policy.judge(rest, protected=protected).action.wire
+        return judge(rest, protected=protected).action.wire
 
     changes = []
     if seen.protected and (action := without((), protected=False)) != decided:

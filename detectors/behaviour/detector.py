@@ -23,6 +23,9 @@ _DERIVED: Final[dict[str, Callable[[View], int]]] = {
     "ring_seconds": View.ring_seconds,
     "talk_seconds": View.talk_seconds,
 }
+#: Events of a caller from which rules about a change are looked at also with events that bring none. A constant, so that
+#: what one rule finds does not depend on which others there are: they may be in shadow.
+_SETTLED: Final = 6
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 
 
@@ -33,7 +36,8 @@ class CallBehaviour:
         self._rules = sorted(((_base(rule), rule, _needed(rule)) for rule in rules), key=lambda each: each[0])
         self._windows, self._novelty = windows, novelty
         # Below so many events no rule can fire, but those about a change, which is told apart.
-        self._lowest = min((base for base, rule, _ in self._rules if rule.measure not in _CHANGES), default=1 << 62)
+        self._lowest = min((_looked_at(base, rule) for base, rule, _ in self._rules), default=1 << 62)
+        self._no_change = [each for each in self._rules if each[1].measure not in _CHANGES]
 
     def inspect(self, batch: Batch) -> None:
         count, novelty, a, lowest, repeated = self._windows.count, self._novelty, batch.a, self._lowest, batch.repeated
@@ -49,13 +53,13 @@ class CallBehaviour:
             elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
                 novelty.woke(caller, event.time)
             if i in repeated:  # judged by what was counted when it came first
-                self._judge(batch, i, caller, event.time, self._windows.view(caller).count("events"))
+                self._judge(batch, i, caller, event.time, -self._windows.view(caller).count("events"))
                 continue
             events = count(caller, number, bit, event)
             if events == 1:
                 novelty.heard(caller, event.time)
             if events < 0 or events >= lowest:
-                self._judge(batch, i, caller, event.time, abs(events))
+                self._judge(batch, i, caller, event.time, events)
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules whose every measure is most of the way to its threshold."""
@@ -68,9 +72,10 @@ class CallBehaviour:
                 yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
 
     def _judge(self, batch: Batch, i: int, caller: Canonical, time: int, events: int) -> None:
+        """``events`` of the caller; negative where something may have changed with this one."""
         view = self._windows.view(caller)
-        for base, rule, needed in self._rules:
-            if base > events:
+        for base, rule, needed in self._no_change if 0 < events < _SETTLED else self._rules:
+            if base > abs(events):
                 break
             found = []
             for name, threshold in needed:
@@ -93,6 +98,10 @@ class CallBehaviour:
 
 def _needed(rule: BehaviourRule) -> list[tuple[str, int]]:
     return [(rule.measure, rule.threshold), *rule.also.items()]
+
+
+def _looked_at(base: int, rule: BehaviourRule) -> int:
+    return max(base, _SETTLED) if rule.measure in _CHANGES else base
 
 
 def _base(rule: BehaviourRule) -> int:

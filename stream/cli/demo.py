@@ -5,6 +5,8 @@
     3  create topics                                7  read decisions and dead letters from Kafka -> lost, duplicates,
     4  start one worker, wait until it is ready        precision, recall; stop worker and Kafka
 
+During 6 a number is put on the block list, to see how soon that is in force.
+
 Counts and times come from what is on Kafka at the end, not from what the worker says about itself; its metrics feed
 only the live table and tell when it is done.
 """
@@ -30,6 +32,7 @@ from loadtest import real_log, sample
 from loadtest.driver import Driver, Record, Schedule, record_of
 from loadtest.poison import poison
 from stream.cli import demo_kafka
+from stream.cli.demo_change import list_a_number
 from stream.cli.demo_kafka import Collected
 from stream.cli.demo_report import FULL_SPEED_SHARE, PACE, Run, build_report
 from stream.cli.demo_view import View, shown, summary
@@ -119,7 +122,7 @@ def _start_worker(run: Run, *, keep: bool) -> WorkerProcess:
     lists.write_text(run.log.lists, encoding="utf-8")
     settings = {
         "bootstrap": run.found.bootstrap,
-        "group": f"lanjie-demo-{run.run_id}",
+        "group": run.group,
         "topic_prefix": run.prefix,
         "lists": f"block:{lists}",
         "metrics_port": str(free_port(9464)) if keep else "0",
@@ -141,7 +144,9 @@ async def _through(run: Run, worker: WorkerProcess) -> Collected:
             try:
                 async with Driver(run.found.bootstrap, run.view.clock) as driver:
                     await _phase(run, driver, worker, paced=False)
+                    changing = asyncio.create_task(_change(run))
                     await _phase(run, driver, worker, paced=True)
+                    run.change_seconds = await changing
             finally:
                 watcher.cancel()
                 with suppress(asyncio.CancelledError):
@@ -169,6 +174,11 @@ async def _phase(run: Run, driver: Driver, worker: WorkerProcess, *, paced: bool
         await asyncio.sleep(POLL / 5)
         if view.handled > handled:
             handled, since = view.handled, view.clock.monotonic()
+
+
+async def _change(run: Run) -> float | None:
+    """Not on the in-memory broker, which has no compacted topics."""
+    return None if run.found.kind == "mock" else await list_a_number(run.found.bootstrap, run.prefix, run.group)
 
 
 async def _watch(run: Run, worker: WorkerProcess, http: aiohttp.ClientSession) -> None:

@@ -35,6 +35,12 @@ class Run:
     paced: list[Record] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)  #: Kafka timestamps of the paced records
     late_ms: float = 0.0
+    change_seconds: float | None = None  #: until a listed number was in force
+
+    @property
+    def group(self) -> str:
+        """Consumer group."""
+        return f"lanjie-demo-{self.run_id}"
 
     @property
     def published(self) -> int:
@@ -60,6 +66,7 @@ def build_report(run: Run, found: Collected, exit_code: int) -> dict[str, Any]:
         "paced_per_second": PACE,
         "latency_ms": _latency(run, found),
         "decision_time": "broker append" if found.broker_time else "worker send",
+        "change_in_force_seconds": run.change_seconds,
         "driver_late_ms": round(run.late_ms, 1),
         "by_action": dict(Counter(decision.action for decision in found.decisions.values())),
         "by_reason": dict(Counter(reason.code for d in found.decisions.values() for reason in d.reasons)),

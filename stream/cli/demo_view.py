@@ -100,6 +100,8 @@ def _counts(report: Mapping[str, Any]) -> Table:
     for name, label in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
         value = "-" if latency[name] is None else f"{latency[name]:,} ms"
         table.add_row(f"Kafka to Kafka at {report['paced_per_second']:,}/s, {label}", value)
+    seconds = report["change_in_force_seconds"]
+    table.add_row("a number listed meanwhile", "-" if seconds is None else f"in force after {seconds:.2f} s")
     table.add_section()
     table.add_row("lists", report["lists"])
     table.add_row("rules", report["rules"])

@@ -51,6 +51,7 @@ def test_nothing_is_lost_on_a_real_kafka(kafka, tmp_path, data):
     check(report, out)
     assert report["broker"]["kind"] == "existing"
     assert report["decision_time"] == "broker append"
+    assert report["change_in_force_seconds"] < 5
     assert report["events_per_second"] > 0
     assert 0 <= report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["p999"]
     if data:
