@@ -16,7 +16,6 @@ from detectors.model.events import KIND_OF, CallEvent, Event
 from detectors.policy import Responses
 from detectors.policy.policy import Verdict
 from detectors.registry import Memory, build_detectors
-from detectors.rollout import Rollout
 from detectors.snapshot import Snapshot
 
 __all__ = ["Engine", "Examination", "Snapshot", "is_risky"]

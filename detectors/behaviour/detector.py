@@ -23,8 +23,8 @@ _DERIVED: Final[dict[str, Callable[[View], int]]] = {
     "ring_seconds": View.ring_seconds,
     "talk_seconds": View.talk_seconds,
 }
-#: Events of a caller from which rules about a change are looked at also with events that bring none. A constant, so that
-#: what one rule finds does not depend on which others there are: they may be in shadow.
+#: Events of a caller from which rules about a change are looked at also with events that bring none. A constant, so
+#: that what one rule finds does not depend on which others there are: they may be in shadow.
 _SETTLED: Final = 6
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 

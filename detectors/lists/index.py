@@ -50,7 +50,7 @@ class NumberIndex:
     ) -> None:
         self.layers = tuple(layers) or (Layer(build(entries)),)
         self._renewed = {layer.feed for layer in self.layers if layer.staged}
-        self._set(rollout)
+        self.rollout, self.on_trial = rollout, self._trials(rollout)
         self.sizes = dict.fromkeys(ListKind, 0)
         for layer in self.layers:
             for kind, size in layer.table.sizes.items():
@@ -68,14 +68,13 @@ class NumberIndex:
     def staged(self, rollout: Rollout) -> NumberIndex:
         """The same layers in other stages. Costs next to nothing: the brake does it between two events."""
         other = copy.copy(self)
-        other._set(rollout)
+        other.rollout, other.on_trial = rollout, self._trials(rollout)
         return other
 
-    def _set(self, rollout: Rollout) -> None:
-        self.rollout = rollout
-        # Feeds of which a part acts, or acts on some: only then do views differ.
+    def _trials(self, rollout: Rollout) -> set[str]:
+        """Feeds of which a part acts, or acts on some: only then do views differ."""
         trials = {feed for feed, stage in rollout.feeds.items() if stage.mode != "enforce"}
-        self.on_trial = self._renewed | {layer.feed for layer in self.layers if layer.feed in trials}
+        return self._renewed | {layer.feed for layer in self.layers if layer.feed in trials}
 
     def compacted(self) -> Table:
         """All layers in one table. Seconds for millions: in another process."""
@@ -170,7 +169,8 @@ class NumberIndex:
             return self.layers[0].table.digest
         digest = hashlib.sha256()
         for table, removed, feed, _, staged in self.layers:
-            digest.update(f"{table.digest}{sorted(map(repr, removed.items()))}{feed, staged}".encode())
+            gone = sorted((repr(place), sorted(map(repr, each))) for place, each in removed.items())
+            digest.update(f"{table.digest}{gone}{feed, staged}".encode())
         return digest.hexdigest()[:16]
 
 

@@ -106,9 +106,10 @@ def plan_remove(
             manual = entries.get(at)
             if manual and manual.value.op == "suppress":
                 continue
-            feeds = {f for on, f in found if on == name and feed in (None, f) and f"{at}/{f}" not in entries}
+            off = {f for _, f in found if f"{name}@{f}/{pattern}" in entries}
+            feeds = {f for on, f in found if on == name and feed in (None, f)} - off
             record = EntryRecord(pattern, name, "suppress", feed, reason=reason)
-            if feeds or (anyway and not (feed and f"{at}/{feed}" in entries)):
+            if feeds or (anyway and not (feed and f"{name}@{feed}/{pattern}" in entries)):
                 puts.append(Put(LISTS.name, entry_key(record), record))
             elif manual and feed is None:
                 puts.append(Put(LISTS.name, entry_key(record), None))

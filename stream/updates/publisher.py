@@ -41,6 +41,7 @@ from stream.updates.records import (
     RecordError,
     Value,
     Written,
+    decode,
     decode_change,
     encode,
     signed_bytes,
@@ -55,6 +56,8 @@ TRANSACTIONAL_ID: Final = "lanjie-changes"
 #: The broker aborts what a writer that died left open after this, and looks for it every 10 s.
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 ATTEMPTS: Final = 12
+#: A proposal is one record, and the broker's limit for one is 1 MiB.
+MAX_PROPOSAL_BYTES: Final = 900 << 10
 #: Somebody else's change came in between.
 _COME_BETWEEN: Final = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber)
 _BACKOFF: Final = 0.05  # seconds, doubled each time up to a second, and spread
@@ -114,11 +117,13 @@ async def make_change(
         if not puts:
             return Receipt(0, time)
         change = Change(writer.serial + 1, author.name, action, target, reason, time, len(puts))
-        values = [None if put.value is None else encode(put.value) for put in puts]
-        written = [Written(p.topic, p.key, value, change) for p, value in zip(puts, values, strict=True)]
-        records = [_signed(author, each) for each in written]
+        records = [_signed(author, _record(put, change)) for put in puts]
         if trust and trust.approvals > 1 and not unsigned:
-            await writer.append([proposed(records, change.serial)])
+            proposal = proposed(records, change.serial)
+            if len(proposal.value or b"") > MAX_PROPOSAL_BYTES:
+                found = f"{len(records):,} records are too much to be approved as one"
+                raise ChangeError(f"{found}; make several changes, or import them as a feed")
+            await writer.append([proposal])
             return Receipt(change.serial, time, pending=True)
         await writer.write(records)
         return Receipt(change.serial, time)
@@ -303,6 +308,18 @@ async def _fenced(settings: Settings) -> AsyncIterator[Any]:
 
 def _topics(settings: Settings) -> list[Any]:
     return [settings.named(topic) for topic in UPDATES]
+
+
+def _record(put: Put, change: Change) -> Written:
+    """As it will be written. What readers would refuse is not.
+
+    Raises:
+        RecordError: they would.
+    """
+    value = None if put.value is None else encode(put.value)
+    if value is not None:
+        decode(put.key, value)
+    return Written(put.topic, put.key, value, change)
 
 
 def _signed(author: Author, record: Written) -> Written:

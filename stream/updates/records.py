@@ -3,7 +3,7 @@ newest of each, every one with a header ``change`` that says who changed it, why
 
     lists.numbers.v1   feed/NAME                 the content of a list feed, its stage and its cap
                        check/NAME                how the last look at the feed's source ended
-                       entry/LIST/PATTERN[/FEED] one number, added or suppressed by a person
+                       entry/LIST[@FEED]/PATTERN one number, added or suppressed by a person
     rules.v1           pack                      the rule pack in force
                        stage/ID/VERSION          how far a rule has come; VERSION - is any
                        appeals/ID                upheld against a rule or ``feed:NAME``
@@ -169,7 +169,7 @@ def stage_key(rule: str, version: str) -> str:
 
 def entry_key(value: EntryRecord) -> str:
     """The key of a manual entry."""
-    return f"entry/{value.list}/{value.number}" + (f"/{value.feed}" if value.feed else "")
+    return f"entry/{value.list}{f'@{value.feed}' if value.feed else ''}/{value.number}"
 
 
 def stage_of(value: FeedRecord | StageRecord, change: Change, version: str = "") -> Stage:

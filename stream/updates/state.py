@@ -28,6 +28,7 @@ from stream.updates.records import (
     Value,
     Written,
     decode,
+    entry_key,
 )
 
 _KINDS: Final = {LISTS.name: LISTS_KINDS, RULES.name: RULES_KINDS}
@@ -65,6 +66,8 @@ class State:
         if kind not in _KINDS[written.topic]:
             raise RecordError("unknown_key", f"key: none of {', '.join(_KINDS[written.topic])}; update the worker")
         value = None if written.value is None else decode(written.key, written.value)
+        if isinstance(value, EntryRecord) and written.key != entry_key(value):
+            raise RecordError("invalid_field", "key: not that of the entry in its value; expected entry/LIST/NUMBER")
         if self._verify:
             self._verify(written)
         before = self._held[kind].get(name)
@@ -112,7 +115,7 @@ class State:
 
     @property
     def entries(self) -> dict[str, Held[EntryRecord]]:
-        """What people entered, by ``LIST/PATTERN[/FEED]``."""
+        """What people entered, by ``LIST[@FEED]/PATTERN``."""
         return self._all("entry", EntryRecord)
 
     @property

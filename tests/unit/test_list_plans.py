@@ -131,7 +131,7 @@ def test_adding_takes_suppressions_of_the_same_list_and_pattern_back(world: Worl
             world.write(entry(A, name, op="suppress", feed=feed))
     world.write(entry(B, "block", op="suppress", feed="x"))
     puts = plan_add(world.state, [add(A)])
-    assert keys(puts) == {f"entry/block/{A}/x": False, f"entry/block/{A}/y": False, f"entry/block/{A}": True}
+    assert keys(puts) == {f"entry/block@x/{A}": False, f"entry/block@y/{A}": False, f"entry/block/{A}": True}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_off_one_feed_only(world: World):
     await world.load("y", [A], step=ENFORCE)
     world.write(*plan_add(world.state, [add(A, "grey")]))
     found = await world.remove(A, feed="x")
-    assert keys(found.puts) == {f"entry/block/{A}/x": True}
+    assert keys(found.puts) == {f"entry/block@x/{A}": True}
     world.write(*found.puts)
     assert await world.counts(A) == "block"
     assert (await world.remove(A, feed="x")).missing == [A]
@@ -193,7 +193,7 @@ async def test_anyway_suppresses_what_nobody_knows_of(world: World):
     world.write(*found.puts)
     assert (await world.remove(A, lists=("block",), anyway=True)).missing == [A]
     assert (await world.remove(A, lists=("block",), feed="x", anyway=True)).missing == [A]
-    assert keys((await world.remove(B, lists=("block",), feed="x", anyway=True)).puts) == {f"entry/block/{B}/x": True}
+    assert keys((await world.remove(B, lists=("block",), feed="x", anyway=True)).puts) == {f"entry/block@x/{B}": True}
 
 
 # ---- feeds ----
