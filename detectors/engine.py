@@ -208,7 +208,7 @@ class Engine:
     def _judge(self, batch: Batch, i: int, now: int) -> Decision:
         event = batch.events[i]
         protected = self._protected.touches(event)
-        verdict = self._verdict(batch, i, protected=protected)
+        verdict = self._verdict(batch, i, protected=protected and i in batch.hits)
         if self._brake.caps and not protected:
             verdict = self._within_caps(batch, i, verdict, now)
         return Decision(

@@ -92,7 +92,7 @@ class Policy:
             return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(PROTECTED, PROTECTED, "1"), 0.0), *reasons))
         if ALLOWED in present:
             return Verdict(Action.ALLOW, 0.0, reasons)
-        score = round(sum(share.counted for share in self.shares(reasons)), 3)
+        score = round(sum((share.counted for share in self.shares(reasons)), 0.0), 3)
         return Verdict(min(self.reached(score), self.ceiling(reasons)), score, reasons)
 
     def shares(self, reasons: Iterable[Reason]) -> list[GroupSum]:

@@ -1,4 +1,4 @@
-"""A rule pack with every family in it, streams that make all of it fire, and engines in stages: for tests of rollouts."""
+"""A rule pack with every family in it, streams that make all of it fire, and engines in stages."""
 
 from __future__ import annotations
 
