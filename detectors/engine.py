@@ -178,7 +178,8 @@ class Engine:
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
             if victims.watching:
-                self._look_at_victims(batch, i)
+                for sign in victims.signs(a, b, event.time, suspicious=i in hits):
+                    batch.add(i, sign)
             if capped:
                 self._brake.seen(1, event.time if now is None else now)
             if i in hits or i in shadow:
@@ -199,11 +200,6 @@ class Engine:
                 )
             decisions.append(decision)
         return decisions
-
-    def _look_at_victims(self, batch: Batch, i: int) -> None:
-        a, b, time = batch.a[i], batch.b[i], batch.events[i].time
-        for sign in self._memory.victims.signs(a, b, time, suspicious=i in batch.hits):
-            batch.add(i, sign)
 
     def _judge(self, batch: Batch, i: int, now: int) -> Decision:
         event = batch.events[i]
@@ -256,7 +252,9 @@ class Engine:
             for name, reason in over.items():
                 self._stop(batch, name, reason, now)
             batch.take_back(i, VICTIM_CODES)  # they may have hung on what was stopped
-            self._look_at_victims(batch, i)
+            a, b, time = batch.a[i], batch.b[i], batch.events[i].time
+            for sign in self._memory.victims.signs(a, b, time, suspicious=i in batch.hits):
+                batch.add(i, sign)
             verdict = self._verdict(batch, i)
         return verdict
 

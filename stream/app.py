@@ -194,8 +194,8 @@ class Worker:
                 self._fail(app.crash_reason or RuntimeError("Faust crashed"))
             if following.done():
                 self._fail(following.exception() or RuntimeError("nobody follows lists and rules any more"))
-            if consumer := self._consumer():
-                engine.part = consumer.part
+            if (consumer := self._consumer()) and (part := consumer.part):  # 0 while partitions move
+                engine.part = part
             trips, engine.trips = engine.trips, []
             brakes.tell(trips)
             try:

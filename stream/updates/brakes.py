@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from detectors.brake import Trip
 
+from detectors.brake import Trip
 from detectors.model.errors import LanjieError
 from stream.clock import Clock
 from stream.metrics import Metrics
@@ -18,8 +18,8 @@ from stream.settings import Settings
 from stream.topics import ALERTS, LISTS, RULES
 from stream.updates.keys import Author
 from stream.updates.publisher import Put, Store, make_change
-from stream.updates.records import BRAKE, FeedRecord, StageRecord, stage_key
-from stream.updates.state import Held, State
+from stream.updates.records import BRAKE, stage_key
+from stream.updates.state import State
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +78,21 @@ def demotion(state: State, name: str, serial: int) -> list[Put]:
     """The record that puts a rule id or ``feed:NAME`` into shadow.
 
     Args:
-        serial: of the stage that it ran away in; if a person has set another meanwhile, that stands.
+        serial: of the stage that a rule ran away in; if a person has set another meanwhile, that stands.
     """
     feed = name.removeprefix("feed:")
     if feed != name:
+        # Its content may be newer than what ran away; a person who promoted it in this very moment promotes it again.
         held = state.feeds.get(feed)
-        if held is None or not _runs(held, serial):
+        if held is None or held.value.stage == "shadow":
             return []
         return [Put(LISTS.name, f"feed/{feed}", msgspec.structs.replace(held.value, stage="shadow", share=0.0))]
-    found = [(key, held) for key, held in state.stages.items() if key[0] == name and _runs(held, serial)]
+    found = [
+        (key, held)
+        for key, held in state.stages.items()
+        if key[0] == name and held.change.serial == serial and held.value.stage != "shadow"
+    ]
     return [
         Put(RULES.name, stage_key(rule, version), msgspec.structs.replace(held.value, stage="shadow", share=0.0))
         for (rule, version), held in found
     ]
-
-
-def _runs(held: Held[FeedRecord] | Held[StageRecord], serial: int) -> bool:
-    return held.change.serial == serial and held.value.stage != "shadow"

@@ -102,6 +102,6 @@ def rollout_of(state: State, versions: Mapping[str, str] = MappingProxyType({}))
         if (held := stages.get((rule, version))) is None:
             version, held = "", stages.get((rule, ""))
         if held is not None:
-            rules[rule] = stage_of(held.value, held.change, version)
-    feeds = {name: stage_of(held.value, held.change) for name, held in state.feeds.items()}
+            rules[rule] = stage_of(held.value, held.change.serial, version)
+    feeds = {name: stage_of(held.value, state.staged_since(name)) for name, held in state.feeds.items()}
     return Rollout(rules, feeds)

@@ -172,9 +172,9 @@ def entry_key(value: EntryRecord) -> str:
     return f"entry/{value.list}{f'@{value.feed}' if value.feed else ''}/{value.number}"
 
 
-def stage_of(value: FeedRecord | StageRecord, change: Change, version: str = "") -> Stage:
-    """What the engine makes of it."""
-    return Stage(value.stage, value.share, version, value.cap, change.serial)
+def stage_of(value: FeedRecord | StageRecord, serial: int, version: str = "") -> Stage:
+    """What the engine makes of it. ``serial``: of the change that set it."""
+    return Stage(value.stage, value.share, version, value.cap, serial)
 
 
 def signed_bytes(topic: str, key: str, value: bytes | None, change: Change) -> bytes:

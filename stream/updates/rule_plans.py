@@ -30,8 +30,8 @@ from stream.updates.state import Held, State
 Key = tuple[str, str]  # rule and version, "" for any
 Stages = Mapping[Key, Held[StageRecord]]
 ENFORCED: Final = StageRecord("enforce")
-#: Has no stage: what it protects is protected in every one.
-_NEVER_STAGED: Final = "PROTECTED"
+#: Have no stage: what they protect or allow is so in every one.
+_NEVER_STAGED: Final = ("PROTECTED", "LIST_ALLOW")
 _LISTED: Final = 20  # changes of the policy named in one message
 
 
@@ -239,7 +239,7 @@ def rule_of(pack: RulePack, rule: str) -> Rule | None:
         ChangeError: there is neither.
     """
     found = {each.id: each for each in pack.rules}
-    if rule not in found and (rule not in BUILT_IN or rule == _NEVER_STAGED):
+    if rule not in found and (rule not in BUILT_IN or rule in _NEVER_STAGED):
         near = get_close_matches(rule, [*found, *BUILT_IN], 3)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ChangeError(f"{rule}: no rule of pack {pack.version}, and no built-in sign that has stages{meant}")

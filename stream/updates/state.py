@@ -54,6 +54,7 @@ class State:
         self._verify = verify
         self._held: dict[str, dict[str, tuple[Written, Value]]] = {k: {} for kinds in _KINDS.values() for k in kinds}
         self._taken_back: dict[str, int] = {}  # key -> time of the change
+        self._staged_since: dict[str, int] = {}  # feed -> serial of the change that set its stage
         self.serial = 0  #: of the newest change seen
 
     def apply(self, written: Written) -> None:
@@ -75,6 +76,8 @@ class State:
             raise RecordError("outdated", "header change: $.time: older than the change that it would replace")
         if written.change.author == BRAKE:
             _only_demotes(before[1] if before else None, value)
+        if isinstance(value, FeedRecord) and not (before and _same_stage(before[1], value)):
+            self._staged_since[name] = written.change.serial
         if value is None:
             self._held[kind].pop(name, None)
             self._taken_back[written.key] = written.change.time
@@ -108,6 +111,10 @@ class State:
         """By name, in the order of names."""
         return dict(sorted(self._all("feed", FeedRecord).items()))
 
+    def staged_since(self, feed: str) -> int:
+        """The change that set the stage of a feed: new content does not lift what the brake did."""
+        return self._staged_since.get(feed, 0)
+
     @property
     def checks(self) -> dict[str, Held[CheckRecord]]:
         """The last look at each feed's source."""
@@ -139,6 +146,14 @@ class State:
 
     def _all(self, kind: str, _: type[V]) -> dict[str, Held[V]]:
         return {name: Held(cast(V, value), written.change) for name, (written, value) in self._held[kind].items()}
+
+
+def _same_stage(before: Value, after: FeedRecord) -> bool:
+    return isinstance(before, FeedRecord) and (before.stage, before.share, before.cap) == (
+        after.stage,
+        after.share,
+        after.cap,
+    )
 
 
 def _only_demotes(before: Value | None, after: Value | None) -> None:

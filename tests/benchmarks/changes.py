@@ -6,7 +6,8 @@
 One worker on a real broker. First the capacity of this machine with broker, worker and publisher on it: the highest of
 some rates, by a schedule (open loop, latency from the *scheduled* time), at which p99 stays within 250 ms. Then events
 at a share of that, and in the midst of them `lanjie lists import`. Compared: p99 in the seconds before the command
-starts with p99 from there to 2 s after it ended.
+starts with p99 from there to 2 s after it ended. The command gives way to all others (nice 19): an operator's terminal
+is not on the worker's cores, and this machine has but two for all of them.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def peak(pid: int) -> float:
 async def capacity_of(bench: Bench, found: list[tuple[int, int]]) -> float:
     """The highest rate that this machine sustains."""
     best = RATES[0] / 2
-    for rate in RATES:
+    for rate in (RATES[0], *RATES):  # the first time warms up
         count, before = int(rate * STEP), len(found)
         flowing = bench.flow(count, rate)
         await bench.decided(before + count, found)
@@ -127,7 +128,7 @@ async def capacity_of(bench: Bench, found: list[tuple[int, int]]) -> float:
         steady = sorted(found[before:])[count // 4 :]
         p99 = p([us for _, us in steady], 0.99)
         print(f"{rate:,}/s: p99 {p99:.0f} ms", file=sys.stderr)  # noqa: T201
-        if p99 > LIMIT:
+        if p99 > LIMIT and best >= RATES[0]:
             break
         best = rate
     return best
@@ -147,7 +148,21 @@ async def measure(bench: Bench, snapshot: Path, share: float) -> dict[str, objec
         await asyncio.sleep(BEFORE + 5)
         hwm_before, started = peak(worker.pid), time.time()
         importing = await asyncio.create_subprocess_exec(
-            *[LANJIE, "lists", "import", str(snapshot), "--feed", "bench", "--stage", "enforce", "--reason", "bench"],
+            *[
+                "nice",
+                "-n",
+                "19",
+                LANJIE,
+                "lists",
+                "import",
+                str(snapshot),
+                "--feed",
+                "bench",
+                "--stage",
+                "enforce",
+                "--reason",
+                "bench",
+            ],
             env=bench.env,
             stdout=asyncio.subprocess.PIPE,
         )

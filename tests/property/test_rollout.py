@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.behaviour import CallBehaviour, CallerWindows, Novelty
+from detectors.contract import Batch
 from detectors.keywords import Automaton
 from detectors.lists import ListKind, NumberIndex
 from detectors.lists.build import Removal
@@ -18,12 +20,15 @@ from detectors.lists.table import place
 from detectors.normalise.phone import canonical
 from detectors.policy.catalogue import BUILT_IN
 from detectors.rollout import Rollout, Stage, acts
+from detectors.rulepack import BehaviourRule
 from tests.property.test_numbers import covers, specific
 from tests.support import events as shapes
 from tests.support.events import T0
 from tests.support.trials import (
     AUTOMATON_BEFORE,
+    CROWD,
     PACK,
+    PEOPLE,
     RULES,
     WITH_BEFORE,
     call,
@@ -134,6 +139,37 @@ def test_the_decision_and_its_shadow_tell_what_all_enforced_would_do(event, cont
     if decided.shadow:
         assert (decided.shadow.action, decided.shadow.score) == (enforced.action, enforced.score)
         assert {*decided.shadow.reasons} == {*enforced.reasons} - {*decided.reasons}
+
+
+measures = st.sampled_from(["attempts", "distinct_callees", "sequential", "cell_changes", "imei_changes"])
+thresholds = st.integers(1, 3) | st.integers(1, 9)
+behaviour = st.builds(
+    lambda measure, threshold, also: BehaviourRule("RULE", 1, measure, threshold, "词", "word", also),
+    measures,
+    thresholds,
+    st.dictionaries(measures, thresholds, max_size=1),
+)
+places = st.none() | st.sampled_from("ab")
+travels = st.lists(
+    st.builds(
+        lambda b, imei, cell: call(PEOPLE[0], b, imei_hash=imei, cell=cell), st.sampled_from(CROWD), places, places
+    ),
+    max_size=14,
+)
+
+
+@given(st.lists(behaviour, min_size=1, max_size=4), travels)
+@settings(max_examples=500)
+def test_what_one_behaviour_rule_finds_does_not_depend_on_which_others_there_are(rules, events):
+    rules = [msgspec.structs.replace(rule, id=f"RULE_{n}") for n, rule in enumerate(rules)]
+    events = [msgspec.structs.replace(e, id=f"e{i}", time=T0 + i) for i, e in enumerate(events)]
+
+    def found(some):
+        batch = Batch([*events, *events[-2:]], {len(events), len(events) + 1})
+        CallBehaviour(some, CallerWindows(600_000), Novelty()).inspect(batch)
+        return {(i, e) for i, evidence in batch.hits.items() for e in evidence}
+
+    assert found(rules) == {each for rule in rules for each in found([rule])}
 
 
 def naive_acts(name: str, share: float, subject: str) -> bool:

@@ -7,6 +7,8 @@ import pytest
 
 from detectors.rollout import Cap
 from stream.topics import LISTS, RULES
+from stream.updates.brakes import demotion
+from stream.updates.build import rollout_of
 from stream.updates.records import (
     Change,
     Content,
@@ -154,3 +156,26 @@ def test_the_header_must_be_there():
         decode_change(b'{"serial":"x"}')
     with pytest.raises(RecordError):
         decode("nothing/x", b"{}")
+
+
+def test_new_content_of_a_feed_does_not_lift_what_the_brake_did():
+    state = State()
+    state.apply(written(LISTS.name, "feed/b", FEED, change(1, serial=4)))
+    renewed = msgspec.structs.replace(FEED, content=msgspec.structs.replace(CONTENT, serial="2"))
+    state.apply(written(LISTS.name, "feed/b", renewed, change(2, serial=5)))
+    assert state.staged_since("b") == 4
+    assert rollout_of(state).feeds["b"].serial == 4
+    (put,) = demotion(state, "feed:b", 4)
+    assert put.value == msgspec.structs.replace(renewed, stage="shadow")
+    state.apply(written(LISTS.name, "feed/b", put.value, change(3, author="brake", serial=6)))
+    assert demotion(state, "feed:b", 4) == []
+    state.apply(written(LISTS.name, "feed/b", renewed, change(4, serial=7)))
+    assert state.staged_since("b") == 7
+
+
+def test_a_stage_that_a_person_set_after_a_rule_ran_away_stands():
+    state = State()
+    state.apply(written(RULES.name, "stage/X/1", StageRecord("enforce", cap=Cap(per_minute=5)), change(1, serial=4)))
+    assert [put.value.stage for put in demotion(state, "X", 4)] == ["shadow"]
+    state.apply(written(RULES.name, "stage/X/1", StageRecord("canary", 0.1, Cap(per_minute=5)), change(2, serial=5)))
+    assert demotion(state, "X", 4) == []
