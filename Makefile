@@ -30,9 +30,10 @@ lint: $(STAMP)   ## ruff, mypy --strict, the four dependency contracts
 format: $(STAMP) ## rewrite the sources in the house format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(STAMP)  ## each stage beside the floor; then lanjie against a stock Faust agent and bare aiokafka: ratios
+bench: $(STAMP)  ## each stage beside the floor; lanjie against a stock Faust agent and bare aiokafka; a large import under load
 	@$(BIN)/python -m tests.benchmarks.stages
 	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.changes
 
 quality: $(STAMP) ## what is caught and who is troubled, on published data -> tests/benchmarks/QUALITY.md
 	@$(BIN)/python -m tests.benchmarks.quality --date $$(date -u +%F) $(ARGS)
