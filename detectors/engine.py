@@ -76,7 +76,7 @@ class Engine:
         if (window := snapshot.rules.window_seconds) != self._window:
             raise RuleError(
                 f"behaviour.toml: $.window_seconds: {window}, but callers are counted over {self._window} s; "
-                "a restart changes it"
+                "windows of that length have to be filled first"
             )
         self._responses = Responses(snapshot.rules, self.market) if self.market else None
         self._brake.set_caps(snapshot.rollout.caps())

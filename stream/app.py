@@ -196,6 +196,9 @@ class Worker:
                 self._fail(following.exception() or RuntimeError("nobody follows lists and rules any more"))
             if (consumer := self._consumer()) and (part := consumer.part):  # 0 while partitions move
                 engine.part = part
+                mine = self._assigned()
+                for gone in self._progress.decided.keys() - mine.keys() if mine else ():
+                    del self._progress.decided[gone]
             trips, engine.trips = engine.trips, []
             brakes.tell(trips)
             try:
@@ -270,9 +273,12 @@ class Worker:
         consumer = self._app.consumer if self._app and self._app.started else None
         return consumer if isinstance(consumer, ChunkConsumer) and consumer.connected else None
 
-    def _assigned(self) -> set[tuple[str, int]]:
+    def _assigned(self) -> dict[tuple[str, int], int]:
+        """Our partitions, with what is committed of each. None while they move."""
         consumer = self._consumer()
-        return {(tp.topic, tp.partition) for tp in consumer.assignment()} if consumer else set()
+        if consumer is None or self._app is None or self._app.rebalancing:
+            return {}
+        return consumer.committed()
 
     def _lag(self) -> dict[tuple[str, int], int]:
         return consumer.lag() if (consumer := self._consumer()) else {}

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -35,6 +36,8 @@ BATCH: Final = 200  # events decided at once: 2 ms in which the live traffic wai
 NEARLY: Final = 2_000  # records that may be missing when the agents are held: a tenth of a second
 DEADLINE: Final = 600.0  # seconds
 FETCH_TIMEOUT: Final = 30.0  # seconds for a slice
+HOLD: Final = 1.0  # seconds that the agents are held at most
+PAUSE: Final = 0.5  # seconds until it is tried again
 Key = tuple[str, int]
 
 
@@ -56,7 +59,7 @@ class Backfill:
 
     Args:
         kinds: topic -> kind of its events.
-        assigned: the partitions of this worker, by now.
+        assigned: the partitions of this worker by now, and what is committed of each.
         window_ms: how far back.
     """
 
@@ -65,7 +68,7 @@ class Backfill:
         bootstrap: str,
         *,
         kinds: Mapping[str, str],
-        assigned: Callable[[], set[Key]],
+        assigned: Callable[[], Mapping[Key, int]],
         progress: Progress,
         window_ms: int,
         clock: Clock,
@@ -87,32 +90,43 @@ class Backfill:
                 await self._fill(make(), switch, deadline)
             except Moved:
                 log.info("partitions moved: the windows are filled anew")
-                continue
+            else:
+                return
             finally:
                 self._progress.gate.set()
                 await self._consumer.stop()
-            return
+            await asyncio.sleep(PAUSE)
 
     async def _fill(self, engine: Engine, switch: Callable[[Engine], None], deadline: float) -> None:
-        mine, now = self._assigned(), self._clock.wall_ms()
+        while not (mine := self._mine()):  # noqa: ASYNC110 - Faust's consumer thread cannot wake an event of this loop
+            await asyncio.sleep(PAUSE)
+        now = self._clock.wall_ms()
         at = await self._offsets(dict.fromkeys(mine, now - self._window_ms))
         since, ends = now - self._window_ms, self._decided(mine)
         while self._missing(at, ends) > NEARLY and self._clock.monotonic() < deadline:
             await self._replay(engine, at, ends, since, deadline)
             since, ends = now, self._decided(mine)
             now = self._clock.wall_ms()
-        self._progress.gate.clear()
-        if self._assigned() != mine:
-            raise Moved
-        ends = self._decided(mine)
-        missing = self._missing(at, ends)
-        if missing > 10 * NEARLY:
-            log.warning("windows: %d records are left out, there was no time for them", missing)
-        else:
-            self._decide(engine, await self._read(at, ends))
-        if self._assigned() != mine:
-            raise Moved
-        switch(engine)
+        while True:
+            self._progress.gate.clear()
+            try:
+                ends = self._decided(mine)
+                missing = self._missing(at, ends)
+                if missing > 10 * NEARLY:
+                    log.warning("windows: %d records are left out, there was no time for them", missing)
+                else:
+                    self._decide(engine, await self._read(at, ends, HOLD))
+                if self._mine() != mine:
+                    raise Moved
+                switch(engine)
+            except TimeoutError:  # the broker is slow: let the traffic go, and try again
+                self._progress.gate.set()
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    def _mine(self) -> set[Key]:
+        return set(self._assigned())
 
     async def _replay(
         self, engine: Engine, at: dict[Key, int], ends: dict[Key, int], since: int, deadline: float
@@ -129,7 +143,7 @@ class Backfill:
                 began = self._clock.monotonic()
                 self._decide(engine, records[start : start + BATCH])
                 await asyncio.sleep(self._clock.monotonic() - began)  # half of the time is the live traffic's
-            if self._assigned() != at.keys():
+            if self._mine() != at.keys():
                 raise Moved
             if self._clock.monotonic() > deadline:
                 return
@@ -141,18 +155,23 @@ class Backfill:
                 events.append(decode_event(record.value, self._kinds[record.topic]))
             except WireError:  # it is a dead letter already
                 continue
-        engine.decide(events)
+        try:
+            engine.decide(events)
+        except Exception:  # noqa: BLE001 - it was told when it was decided first
+            for event in events:
+                with suppress(Exception):
+                    engine.decide([event])
         engine.trips.clear()
         self.events += len(events)
 
-    async def _read(self, at: dict[Key, int], upto: Mapping[Key, int]) -> list[Record]:
+    async def _read(self, at: dict[Key, int], upto: Mapping[Key, int], timeout: float = FETCH_TIMEOUT) -> list[Record]:
         """The records of all partitions from ``at``, which moves, up to ``upto``, in the order of their time."""
         wanted = [TopicPartition(*key) for key, end in upto.items() if at[key] < end]
         found: list[Record] = []
         self._consumer.assign(wanted)
         for partition in wanted:
             self._consumer.seek(partition, at[tuple(partition)])
-        async with asyncio.timeout(FETCH_TIMEOUT):
+        async with asyncio.timeout(timeout):
             while open_ := [p for p in wanted if await self._consumer.position(p) < upto[tuple(p)]]:
                 self._consumer.pause(*(p for p in wanted if p not in open_))
                 for partition, batch in (await self._consumer.getmany(timeout_ms=500)).items():
@@ -164,12 +183,13 @@ class Backfill:
         """The first offset at or after a time; where there is none, what is decided by now."""
         asked = {TopicPartition(*key): time for key, time in times.items()}
         found = await self._consumer.offsets_for_times(asked) if asked else {}
-        return {
-            tuple(p): each.offset if (each := found.get(p)) else self._progress.decided.get(tuple(p), 0) for p in asked
-        }
+        decided = self._decided(times.keys())
+        return {tuple(p): each.offset if (each := found.get(p)) else decided[tuple(p)] for p in asked}
 
-    def _decided(self, mine: set[Key]) -> dict[Key, int]:
-        return {key: self._progress.decided.get(key, 0) for key in mine}
+    def _decided(self, mine: Collection[Key]) -> dict[Key, int]:
+        """Up to where; of a partition of which nothing was decided here yet, what was committed before."""
+        committed = self._assigned()
+        return {key: self._progress.decided.get(key, committed.get(key, 0)) for key in mine}
 
     @staticmethod
     def _missing(at: Mapping[Key, int], ends: Mapping[Key, int]) -> int:

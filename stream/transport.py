@@ -237,6 +237,13 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         counts = [len(client.partitions_for_topic(topic) or ()) for topic in self.app.chunk_topics]
         return len(self.assignment()) / (sum(counts) or 1)
 
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Of each assigned partition the offset that was committed last; where nothing was, where reading began."""
+        return {
+            (tp.topic, tp.partition): self._committed_offset[tp] or self._read_offset[tp] or 0
+            for tp in self.assignment()
+        }
+
     def oldest_age(self, now: float) -> float:
         """Seconds since the delivery of the oldest chunk that is not committed; 0 without one."""
         heads = [head.born for ledger in self.ledgers.values() if (head := ledger.oldest)]

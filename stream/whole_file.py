@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
+def write_whole(path: Path, pieces: Iterable[bytes | memoryview], mode: int = 0o644) -> int:
     """Write a file beside ``path`` and put it in its place; who has the old one open keeps it. Returns its bytes.
 
     Raises:
@@ -23,7 +23,7 @@ def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
                 out.write(piece)
             out.flush()
             os.fsync(out.fileno())
-        temporary.chmod(0o644)  # other users' workers read it
+        temporary.chmod(mode)  # by default other users' workers read it
         temporary.replace(path)
     except OSError:
         if temporary is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from detectors.model.errors import LanjieError
 from stream.settings import Settings
@@ -12,7 +13,7 @@ from stream.topics_admin import ensure_topics
 from stream.updates import chain
 from stream.updates.chain import Link
 from stream.updates.records import RecordError
-from stream.updates.state import State
+from stream.updates.state import State, Verify
 from stream.updates.trust import Trust
 
 log = logging.getLogger(__name__)
@@ -53,3 +54,22 @@ def state_at(links: Iterable[Link], at: int, settings: Settings) -> State:
         except RecordError as error:
             log.warning("change %d: %s", each.written.change.serial, error)
     return state
+
+
+async def heal(settings: Settings, state: State, keys: Collection[str], verify: Verify | None) -> None:
+    """Where the newest record of a key cannot be used, compaction may have taken away the good one before it: it is on
+    the chain.
+
+    Raises:
+        TailError: that cannot be read.
+    """
+    topic = settings.topic_prefix + CHANGES.name
+    known = State(verify)
+    for record in await chain.read_all(settings.bootstrap, topic) if keys else ():
+        with suppress(RecordError):
+            found = chain.parse(record).written
+            if found.key in keys and found.topic != chain.PROPOSALS:
+                known.apply(found)
+    for written in known.records():
+        if written.change.time > state.changed(written.key):
+            state.apply(written)

@@ -18,7 +18,7 @@ from stream.settings import Settings
 from stream.topics import ALERTS, LISTS, RULES
 from stream.updates.keys import Author
 from stream.updates.publisher import Put, Store, make_change
-from stream.updates.records import BRAKE, stage_key
+from stream.updates.records import BRAKE, BrakeRecord, stage_key
 from stream.updates.state import State
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Brakes:
         await self._output.send_one(topic, 0, trip.name.encode(), msgspec.json.encode(alert), ())
 
         async def plan(state: State, _: Store) -> Sequence[Put]:
-            return demotion(state, trip.name, trip.serial)
+            return demotion(state, trip.name, trip.serial, trip.reason)
 
         while self._settings.updates:
             try:
@@ -74,7 +74,7 @@ class Brakes:
                 return
 
 
-def demotion(state: State, name: str, serial: int) -> list[Put]:
+def demotion(state: State, name: str, serial: int | None, reason: str) -> list[Put]:
     """The record that puts a rule id or ``feed:NAME`` into shadow.
 
     Args:
@@ -86,13 +86,11 @@ def demotion(state: State, name: str, serial: int) -> list[Put]:
         held = state.feeds.get(feed)
         if held is None or held.value.stage == "shadow":
             return []
-        return [Put(LISTS.name, f"feed/{feed}", msgspec.structs.replace(held.value, stage="shadow", share=0.0))]
+        return [Put(LISTS.name, f"brake/{feed}", BrakeRecord(reason[:500]))]
     found = [
         (key, held)
         for key, held in state.stages.items()
         if key[0] == name and held.change.serial == serial and held.value.stage != "shadow"
     ]
-    return [
-        Put(RULES.name, stage_key(rule, version), msgspec.structs.replace(held.value, stage="shadow", share=0.0))
-        for (rule, version), held in found
-    ]
+    keys = [stage_key(rule, version).removeprefix("stage/") for (rule, version), _ in found]
+    return [Put(RULES.name, f"brake/{key}", BrakeRecord(reason[:500])) for key in keys]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from detectors.lists import ListKind, NumberIndex
 from detectors.lists.build import Builder, Removal, Removals
@@ -14,7 +15,7 @@ from detectors.lists.index import Layer
 from detectors.lists.parse import entry_of
 from detectors.lists.table import place
 from detectors.model.errors import LanjieError
-from detectors.rollout import Rollout
+from detectors.rollout import Rollout, Stage
 from stream.updates.library import Library
 from stream.updates.records import EntryRecord, FeedRecord, stage_of
 from stream.updates.state import State
@@ -25,38 +26,49 @@ log = logging.getLogger(__name__)
 Problems = list[str]
 
 
+class Kept(NamedTuple):
+    """A feed as it was last put in force."""
+
+    layers: list[Layer]
+    stage: Stage
+
+
 async def index_of(
     state: State,
     library: Library,
     base: Sequence[Layer] = (),
     *,
-    last: dict[str, list[Layer]] | None = None,
+    last: dict[str, Kept] | None = None,
     problems: Problems | None = None,
 ) -> NumberIndex:
     """The number lists: the files, on them the feeds in the order of their names, on top what people entered.
 
     Args:
-        last: the layers of each feed as they were, kept up here; what stays in force if its new content cannot be had.
+        last: each feed as it was, kept up here; what stays in force, content and stage, if new content cannot be had.
         problems: takes what could not be had; without it that raises.
 
     Raises:
         ContentError, TailError: the content of a feed cannot be fetched.
         NumberListError: it is no table.
     """
-    layers = list(base)
     kept = {} if last is None else last
+    stages = rollout_of(state).feeds
+    for gone in kept.keys() - state.feeds.keys():
+        del kept[gone]
     for name, held in state.feeds.items():
         try:
-            kept[name] = await _feed(name, held.value, library)
+            kept[name] = Kept(await _feed(name, held.value, library), stages[name])
         except LanjieError as error:
             if problems is None:
                 raise
             problems.append(f"feed {name}: {error}")
-        layers += kept.get(name, [])
+            if name in kept and stages[name].mode == "shadow" and held.value.live is None:
+                kept[name] = Kept(kept[name].layers, stages[name])  # whatever its content, it is not to act
+    layers = [*base, *(layer for name in state.feeds for layer in (kept[name].layers if name in kept else ()))]
     entries = [held.value for held in state.entries.values()]
     if entries or not layers:
         layers.append(await asyncio.to_thread(manual_layer, entries))
-    return NumberIndex(layers=layers, rollout=rollout_of(state))
+    return NumberIndex(layers=layers, rollout=Rollout({}, {name: each.stage for name, each in kept.items()}))
 
 
 async def _feed(name: str, feed: FeedRecord, library: Library) -> list[Layer]:

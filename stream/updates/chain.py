@@ -98,14 +98,33 @@ async def genesis(bootstrap: str, topic: str) -> str:
 
     Raises:
         TailError: the topic cannot be read.
-        RecordError: what is on it is no chain: somebody wrote there.
     """
     async with Tail(bootstrap, {topic: 0}) as tail:
         _, end = (await tail.span())[topic]
         while end and (await tail.positions())[topic] < end:
-            if found := await tail.more(1.0):
-                return parse(found[0]).link
+            if found := _links(await tail.more(1.0)):
+                return found[0].link
     return GENESIS
+
+
+def _links(records: Iterable[Record]) -> list[Link]:
+    """Those that are links. What somebody else put between them stops nobody; ``verify`` tells of it."""
+    found = []
+    for record in records:
+        try:
+            found.append(parse(record))
+        except RecordError:
+            continue
+    return found
+
+
+async def has(bootstrap: str, topic: str, link: str) -> bool:
+    """Whether a link is in the chain.
+
+    Raises:
+        TailError: the topic cannot be read.
+    """
+    return any(each.link == link for each in _links(await read_all(bootstrap, topic)))
 
 
 async def head(bootstrap: str, topic: str) -> tuple[str, int]:
@@ -113,16 +132,14 @@ async def head(bootstrap: str, topic: str) -> tuple[str, int]:
 
     Raises:
         TailError: the topic cannot be read.
-        RecordError: what is on it is no chain: somebody wrote there.
     """
     async with Tail(bootstrap, {topic: 0}) as tail:
         first, end = (await tail.span())[topic]
     step = _HEAD_STEP
     while end > first:  # what is at the very end may be markers of transactions, which are no records
         async with Tail(bootstrap, {topic: max(first, end - step)}) as tail:
-            if found := await tail.to_end():
-                last = parse(found[-1])
-                return last.link, last.written.change.serial
+            if found := _links(await tail.to_end()):
+                return found[-1].link, found[-1].written.change.serial
         if end - step <= first:
             break
         step *= 16

@@ -37,8 +37,10 @@ def unpack(content: Content, parts: list[bytes], where: str) -> bytes:
     """
     if content.size > MAX_BYTES:
         raise ContentError(f"{where}: {content.size:,} bytes; expected at most {MAX_BYTES:,}")
+    packed, data = b"".join(parts), b""
     try:
-        data = zstandard.ZstdDecompressor().decompress(b"".join(parts), max_output_size=content.size)
+        if zstandard.frame_content_size(packed) == content.size:  # else it could unpack to anything
+            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=content.size)
     except zstandard.ZstdError:
         data = b""
     if hashlib.sha256(data).hexdigest() != content.digest:
@@ -59,14 +61,21 @@ async def fetch(bootstrap: str, topic: str, content: Content) -> bytes:
         TailError: the topic cannot be read.
     """
     where = f"{topic} from offset {content.offset}"
+    if content.parts > content.size // PART_BYTES + 2:
+        raise ContentError(
+            f"{where}: {content.parts:,} parts for {content.size:,} bytes; expected one for each half MiB"
+        )
     parts: list[bytes] = []
     async with Tail(bootstrap, {topic: content.offset}) as tail:
+        _, end = (await tail.span())[topic]  # a record is committed together with its blob: no use in waiting for more
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):
-                while len(parts) < content.parts:
+                while len(parts) < content.parts and (await tail.positions())[topic] < end:
                     for record in await tail.more(1.0):
                         if record.key == part_key(content.digest, len(parts)):
                             parts.append(record.value or b"")
         except TimeoutError:
-            raise ContentError(f"{where}: {len(parts)} of {content.parts} parts in {FETCH_TIMEOUT:g} s") from None
+            raise ContentError(f"{where}: not read within {FETCH_TIMEOUT:g} s") from None
+    if len(parts) < content.parts:
+        raise ContentError(f"{where}: {len(parts)} of {content.parts} parts are there")
     return await asyncio.to_thread(unpack, content, parts, where)

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +23,13 @@ from stream.number_files import open_table
 from stream.settings import Settings
 from stream.topics import CONTENTS
 from stream.updates import contents
+from stream.updates.contents import ContentError
 from stream.updates.records import Content
 from stream.whole_file import write_whole
 
 #: Seconds that a file nobody refers to is kept: another worker of this machine may be about to.
 KEPT: Final = 3600.0
+LONGEST: Final = 100  # characters of a file name in a pack
 
 
 class Library:
@@ -51,7 +54,10 @@ class Library:
             found = await asyncio.to_thread(open_table, path)
         except NumberListError:  # not there, or damaged
             data = await self._fetch(content)
-            await asyncio.to_thread(self._write, path, data)
+            try:
+                await asyncio.to_thread(self._write, path, data)
+            except OSError as error:
+                raise ContentError(f"{path}: {error.strerror}") from None
             found = await asyncio.to_thread(open_table, path)
         self._tables[content.digest] = found
         return found
@@ -66,7 +72,10 @@ class Library:
         path = self._folder / f"{content.digest}.pack"
         if not path.is_dir():
             files = unbundle(await self._fetch(content))
-            await asyncio.to_thread(self._write_folder, path, files)
+            try:
+                await asyncio.to_thread(self._write_folder, path, files)
+            except OSError as error:
+                raise ContentError(f"{path}: {error.strerror}") from None
         return path
 
     def keep_only(self, digests: Collection[str], now: float) -> None:
@@ -77,11 +86,12 @@ class Library:
         """
         for digest in self._tables.keys() - set(digests):
             del self._tables[digest]  # who still looks into it keeps it mapped
-        for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            if path.name.removesuffix(".pack") in digests:
-                os.utime(path)
-            elif path.stat().st_mtime < now - KEPT:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in [*self._folder.glob("*"), *self._folder.glob(".*")]:
+            with suppress(OSError):  # another worker of this machine may be at it, or own it
+                if path.name.removesuffix(".pack") in digests:
+                    os.utime(path)
+                elif path.stat().st_mtime < now - KEPT:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     async def _fetch(self, content: Content) -> bytes:
         name = self._settings.topic_prefix + CONTENTS.name
@@ -134,6 +144,12 @@ def unbundle(data: bytes) -> dict[str, bytes]:
         raise RuleError("rule pack: not an object of file names and texts") from None
     for name in files:
         parts = name.split("/")
-        if len(parts) > 2 or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        if (
+            len(parts) > 2
+            or len(name) > LONGEST
+            or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+        ):
             raise RuleError(f"rule pack: file name {name[:40]!r}; expected NAME or FOLDER/NAME")
+        if len(parts) > 1 and parts[0] in files:
+            raise RuleError(f"rule pack: {parts[0]!r} is a file and a folder")
     return {name: text.encode() for name, text in files.items()}

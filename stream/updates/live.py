@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ from detectors.keywords import Automaton
 from detectors.lists import NumberIndex
 from detectors.lists.index import Layer
 from detectors.model.errors import LanjieError
+from detectors.rollout import Rollout
 from detectors.score import ScoreModel
 from stream.backfill import Progress
 from stream.clock import Clock
@@ -31,7 +32,7 @@ from stream.rule_files import build_in_background
 from stream.settings import Settings
 from stream.sources import read_lists, report
 from stream.topics import WORKERS
-from stream.updates.build import Problems, index_of, rollout_of
+from stream.updates.build import Kept, Problems, index_of, rollout_of
 from stream.updates.follower import Follower
 from stream.updates.library import Library
 from stream.updates.refill import Refill
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds until what could not be had is tried again.
 RETRY: Final = 5.0
+#: Seconds until a pack that could not be built is built again: that takes a second, in which other changes wait.
+REBUILD: Final = 60.0
+NOTHING: Final = "nothing"  #: the source of no automaton
 FILLING: Final = "the windows of the new rules are being filled from the log"
 #: Seconds between looks at what was asked, where no topics are followed.
 IDLE: Final = 0.1
@@ -63,7 +67,8 @@ class Live:
         self._source: object = None  # of the automaton: the digest of a published pack, or None for a folder
         self._base: tuple[Layer, ...] = ()  # of the list files
         self._model: ScoreModel | None = None
-        self._feeds: dict[str, list[Layer]] = {}
+        self._feeds: dict[str, Kept] = {}
+        self._failed: tuple[str, float, LanjieError] | None = None  # pack, when to try again, why
         self._asked = False
         self._refill: Refill | None = None
         self.problems: Problems = []
@@ -85,20 +90,24 @@ class Live:
                 return snapshot
             for problem in self.problems:
                 log.error("not ready: %s", problem)
-            await asyncio.sleep(RETRY)
+            retry = self._clock.monotonic() + RETRY
+            while self._clock.monotonic() < retry:
+                await asyncio.sleep(IDLE)
+                if self._follower and await self._follower.follow():
+                    break
 
     def ask(self) -> None:
         """Read the files again soon."""
         self._asked = True
 
     async def run(
-        self, engine: Engine, output: Output, progress: Progress, assigned: Callable[[], set[tuple[str, int]]]
+        self, engine: Engine, output: Output, progress: Progress, assigned: Callable[[], Mapping[tuple[str, int], int]]
     ) -> None:
         """Follow the topics, and the wishes of ``ask``, until cancelled.
 
         Args:
             progress: of the agents.
-            assigned: asked for the partitions that this worker has by now.
+            assigned: asked for the partitions that this worker has by now, and what is committed of each.
         """
         dead_letters = DeadLetters(output)
         self._refill = Refill(
@@ -117,8 +126,12 @@ class Live:
                 refused, self._follower.refused = self._follower.refused, []
                 await dead_letters.send(refused)
             again = self.problems and self._clock.monotonic() >= retry
-            if came or self._asked or again or self._refill.done:
-                await self._renew(engine)
+            if came or self._asked or again or self._refill.done or self._refill.problem:
+                try:
+                    await self._renew(engine)
+                except Exception as error:  # whatever it is, what is in force goes on deciding
+                    log.exception("lists and rules in force stay")
+                    self.problems = [type(error).__name__]
                 retry = self._clock.monotonic() + RETRY
                 await self._tell(engine, output, delay_ms=self._delay() if came else 0)
 
@@ -179,7 +192,9 @@ class Live:
         """With the model, and with the stages of these very rules."""
         versions = {rule.id: str(rule.version) for rule in automaton.pack.rules}
         state = self._follower.state if self._follower else State()
-        return Snapshot.of(automaton, index, self._model, rollout_of(state, versions))
+        # The stages of feeds are those of the index: what could not be had is as it was, stage and all.
+        stages = Rollout(rollout_of(state, versions).rules, index.rollout.feeds)
+        return Snapshot.of(automaton, index, self._model, stages)
 
     async def _load_rules(self, state: State, *, again: bool) -> None:
         """Build the automaton of the published pack, else of the folder that the settings name, if it is another one.
@@ -189,12 +204,21 @@ class Live:
         """
         if self._refill and (filled := self._refill.take()):
             self._automaton = filled
+        if self._refill and (problem := self._refill.take_problem()):
+            self._source = NOTHING  # it is built and filled again
+            raise LanjieError(problem)
         content = state.pack.value.content if state.pack else None
         source = content.digest if content else None
         if self._automaton is None or source != self._source or (again and content is None):
             started = self._clock.monotonic()
+            if self._failed and self._failed[0] == source and started < self._failed[1] and not again:
+                raise self._failed[2]
             folder = await self._library.pack(content) if content else self._settings.rules
-            built, self._source = await build_in_background(folder), source
+            try:
+                built, self._source = await build_in_background(folder), source
+            except LanjieError as error:
+                self._failed = (source or "", started + REBUILD, error)
+                raise
             if self._refill and self._refill.needed(built):
                 self._refill.start(built)  # until its windows are filled the old rules are in force
             else:

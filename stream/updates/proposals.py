@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
 from aiokafka.structs import ConsumerRecord as Record
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from stream.updates import chain
 from stream.updates.records import Change, RecordError, Written
@@ -16,7 +16,7 @@ from stream.updates.records import Change, RecordError, Written
 class _Proposed(Struct, frozen=True):
     """The value of a proposal: records as they will be written, each with its signatures so far."""
 
-    records: tuple[Written, ...]
+    records: Annotated[tuple[Written, ...], Meta(min_length=1)]
 
 
 class _Settled(Struct, frozen=True):
@@ -59,11 +59,14 @@ class Proposal(NamedTuple):
                 continue
             if written.topic != chain.PROPOSALS or written.value is None:
                 continue
-            if written.key.startswith("settled/"):
-                found.pop(msgspec.json.decode(written.value, type=_Settled).proposal, None)
-            else:
-                inner = msgspec.json.decode(written.value, type=_Proposed).records
-                found[inner[0].change.serial] = cls(inner[0].change.serial, inner)
+            try:
+                if written.key.startswith("settled/"):
+                    found.pop(msgspec.json.decode(written.value, type=_Settled).proposal, None)
+                else:
+                    inner = msgspec.json.decode(written.value, type=_Proposed).records
+                    found[inner[0].change.serial] = cls(inner[0].change.serial, inner)
+            except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody else wrote it
+                continue
         return list(found.values())
 
 

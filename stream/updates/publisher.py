@@ -31,6 +31,7 @@ from stream.settings import Settings
 from stream.topics import CHANGES, CONTENTS, LISTS, RULES, UPDATES
 from stream.topics_admin import ensure_topics
 from stream.updates import chain, contents
+from stream.updates.asof import heal
 from stream.updates.keys import Author
 from stream.updates.proposals import Proposal, proposed
 from stream.updates.records import (
@@ -41,6 +42,7 @@ from stream.updates.records import (
     RecordError,
     Value,
     Written,
+    check_key,
     decode,
     decode_change,
     encode,
@@ -155,7 +157,12 @@ async def approve(settings: Settings, author: Author, serial: int, *, reject: bo
         if any(writer.state.changed(record.key) >= time for record in proposal.records):
             raise ChangeError(f"{serial}: what it changes was changed since it was proposed; propose it again")
         signed = [_signed(author, record) for record in proposal.records]
-        if len(proposal.signers) + 1 < trust.approvals:
+        signers = frozenset.intersection(*(trust.signers(record) for record in signed))
+        if signed[0].change.author not in signers:
+            raise ChangeError(
+                f"{serial}: the signature of {signed[0].change.author}, who is said to propose it, does not fit"
+            )
+        if len(signers) < trust.approvals:
             await writer.append([proposed(signed, writer.serial + 1)])
             return Receipt(serial, time, pending=True)
         settled = proposal.settled(author.name, writer.serial + 1, "approved")
@@ -178,13 +185,16 @@ async def read_state(settings: Settings) -> State:
 
 async def _state(settings: Settings) -> State:
     trust = Trust.read(settings.trust) if settings.trust else None
-    state = State(trust.verify if trust else None)
+    verify = trust.verify if trust else None
+    state, refused = State(verify), set()
     async with Tail(settings.bootstrap, {settings.topic_prefix + t.name: 0 for t in (LISTS, RULES)}) as tail:
         for record in await tail.to_end():
             try:
                 state.apply(read(record, settings.topic_prefix))
             except RecordError as error:
+                refused.add((record.key or b"").decode("utf-8", "replace"))
                 log.warning("%s offset %d: %s", record.topic, record.offset, error)
+    await heal(settings, state, refused, verify)
     return state
 
 
@@ -273,7 +283,7 @@ async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[R
         try:
             async with _fenced(settings) as producer:
                 head = await chain.head(settings.bootstrap, topic)
-                if made and made[0] == head[0]:
+                if made and await chain.has(settings.bootstrap, topic, made[0]):
                     return made[1]  # the commit to which we got no answer was made
                 writer = _Writer(producer, settings, await _state(settings), head)
                 async with producer.transaction():
@@ -288,6 +298,10 @@ async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[R
                 raise ChangeError(f"{settings.bootstrap}: {type(error).__name__}: nothing has changed") from None
         # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
         await asyncio.sleep(min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311
+    if made:
+        raise ChangeError(
+            "Kafka does not answer whether the change was made: see `lanjie changes log` before trying again"
+        )
     raise ChangeError(f"others made a change each of the {ATTEMPTS} times we tried: try again")
 
 
@@ -316,9 +330,10 @@ def _record(put: Put, change: Change) -> Written:
     Raises:
         RecordError: they would.
     """
+    check_key(put.key)
     value = None if put.value is None else encode(put.value)
-    if value is not None:
-        decode(put.key, value)
+    if value is not None and decode(put.key, value) != put.value:  # NaN becomes null
+        raise RecordError("invalid_field", f"{put.key.partition('/')[0]}: holds what JSON has not, such as NaN")
     return Written(put.topic, put.key, value, change)
 
 

@@ -4,8 +4,10 @@ newest of each, every one with a header ``change`` that says who changed it, why
     lists.numbers.v1   feed/NAME                 the content of a list feed, its stage and its cap
                        check/NAME                how the last look at the feed's source ended
                        entry/LIST[@FEED]/PATTERN one number, added or suppressed by a person
+                       brake/NAME                the feed ran away: it is in shadow
     rules.v1           pack                      the rule pack in force
                        stage/ID/VERSION          how far a rule has come; VERSION - is any
+                       brake/ID/VERSION          the rule ran away
                        appeals/ID                upheld against a rule or ``feed:NAME``
 
 What is large, tables of numbers and rule packs, stands in ``contents.v1`` in parts, named by its digest and read from
@@ -15,6 +17,7 @@ the offset that a record names. A null value takes a record back.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -26,6 +29,7 @@ from detectors.rollout import Cap, Mode, Share, Stage
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Words = Annotated[str, Meta(max_length=500)]
+Whole = Annotated[int, Meta(ge=0, le=1 << 53)]  #: every number: what no float can hold would stop a reader later
 ListName = Literal["grey", "block", "allow", "immutable", "protected"]
 
 CHANGE: Final = "change"  #: the header
@@ -64,12 +68,12 @@ class Content(Record, frozen=True):
     """
 
     digest: Digest
-    offset: Annotated[int, Meta(ge=0)]
+    offset: Whole
     parts: Annotated[int, Meta(ge=1, le=100_000)]
-    size: Annotated[int, Meta(ge=0)]
-    count: Annotated[int, Meta(ge=0)]
+    size: Whole
+    count: Whole
     serial: Annotated[str, Meta(min_length=1, max_length=64)]
-    made: int
+    made: Whole
 
 
 class FeedRecord(Record, frozen=True):
@@ -80,13 +84,13 @@ class FeedRecord(Record, frozen=True):
     share: Share = 0.0
     live: Content | None = None
     cap: Cap | None = None
-    stale_after: Annotated[int, Meta(ge=1)] | None = None  #: seconds after which somebody should look
+    stale_after: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None  #: seconds after which somebody should look
 
 
 class CheckRecord(Record, frozen=True):
     """``check/NAME``: when the source of a feed was last looked at, and what was wrong with it ("": nothing)."""
 
-    time: int
+    time: Whole
     problem: Words = ""
 
 
@@ -103,8 +107,8 @@ class EntryRecord(Record, frozen=True):
     weight: Annotated[float, Meta(ge=0, le=200)] | None = None
     reason: Words = ""
     source: Annotated[str, Meta(max_length=100)] = "manual"
-    added: int = 0
-    expires: int | None = None
+    added: Whole = 0
+    expires: Whole | None = None
 
 
 class PackRecord(Record, frozen=True):
@@ -125,12 +129,35 @@ class StageRecord(Record, frozen=True):
 class AppealsRecord(Record, frozen=True):
     """``appeals/ID``: when they were upheld, ms UTC, of the last 30 days."""
 
-    times: tuple[int, ...]
+    times: Annotated[tuple[Whole, ...], Meta(max_length=1_000_000)]
 
 
-Value = FeedRecord | CheckRecord | EntryRecord | PackRecord | StageRecord | AppealsRecord
-LISTS_KINDS: Final = {"feed": FeedRecord, "check": CheckRecord, "entry": EntryRecord}
-RULES_KINDS: Final = {"pack": PackRecord, "stage": StageRecord, "appeals": AppealsRecord}
+class BrakeRecord(Record, frozen=True):
+    """``brake/...``: what ran away and why. It stands until somebody sets the stage anew. Nobody signs it, so it can do
+    no more than put into shadow what has a cap.
+    """
+
+    reason: Words
+
+
+Value = FeedRecord | CheckRecord | EntryRecord | PackRecord | StageRecord | AppealsRecord | BrakeRecord
+LISTS_KINDS: Final = {"feed": FeedRecord, "check": CheckRecord, "entry": EntryRecord, "brake": BrakeRecord}
+RULES_KINDS: Final = {"pack": PackRecord, "stage": StageRecord, "appeals": AppealsRecord, "brake": BrakeRecord}
+_RULE: Final = r"[A-Z][A-Z0-9_]{2,39}"
+_FEED: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
+_VERSION: Final = r"([0-9]{1,9}|-)"
+#: What follows the kind in a key. Names become labels of metrics: nothing else may be one.
+KEYS: Final = {
+    "feed": re.compile(rf"/{_FEED}\Z"),
+    "check": re.compile(rf"/{_FEED}\Z"),
+    "entry": re.compile(r"/(?s:.){1,400}\Z"),
+    "pack": re.compile(r"\Z"),
+    "stage": re.compile(rf"/{_RULE}/{_VERSION}\Z"),
+    "appeals": re.compile(rf"/({_RULE}|feed:{_FEED})\Z"),
+    "brake": re.compile(rf"/({_RULE}/{_VERSION}|{_FEED})\Z"),
+}
+#: Have no stage: what they protect or allow is so in every one.
+NEVER_STAGED: Final = ("PROTECTED", "LIST_ALLOW")
 
 
 class Change(Struct, frozen=True, omit_defaults=True):
@@ -143,13 +170,13 @@ class Change(Struct, frozen=True, omit_defaults=True):
         signatures: name -> Ed25519 signature over ``signed_bytes``, base64.
     """
 
-    serial: int
+    serial: Whole
     author: Annotated[str, Meta(min_length=1, max_length=64)]
     action: Annotated[str, Meta(min_length=1, max_length=64)]
     target: Annotated[str, Meta(max_length=300)]
     reason: Words
-    time: int
-    records: Annotated[int, Meta(ge=1)] = 1
+    time: Whole
+    records: Annotated[int, Meta(ge=1, le=1 << 20)] = 1
     signatures: dict[str, str] = {}
 
 
@@ -191,6 +218,19 @@ def encode(value: Value) -> bytes:
 
 _decoders: dict[str, Any] = {name: msgspec.json.Decoder(kind) for name, kind in (LISTS_KINDS | RULES_KINDS).items()}
 _change = msgspec.json.Decoder(Change)
+
+
+def check_key(key: str) -> None:
+    """Let a key pass that is one.
+
+    Raises:
+        RecordError: it is none.
+    """
+    kind, slash, _ = key.partition("/")
+    if kind not in KEYS or not KEYS[kind].match(key, len(kind)):
+        raise RecordError("unknown_key", "key: none that this build knows; update the worker, or it is a mistake")
+    if kind in ("stage", "brake") and slash and key.split("/")[1] in NEVER_STAGED:
+        raise RecordError("untrusted", f"key: what {' or '.join(NEVER_STAGED)} says is so in every stage")
 
 
 def decode(key: str, value: bytes) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from detectors.engine import Engine, Snapshot
 from detectors.keywords import Automaton
@@ -28,7 +28,7 @@ class Refill:
         settings: Settings,
         engine: Engine,
         progress: Progress,
-        assigned: Callable[[], set[tuple[str, int]]],
+        assigned: Callable[[], Mapping[tuple[str, int], int]],
         *,
         compose: Callable[[Automaton], Snapshot],
         clock: Clock,
@@ -37,6 +37,7 @@ class Refill:
         self._progress, self._assigned = progress, assigned
         self._task: asyncio.Task[None] | None = None
         self._filled: Automaton | None = None
+        self.problem = ""
 
     def needed(self, automaton: Automaton) -> bool:
         """Whether a pack counts over other windows than the engine does. If not, what is being filled is moot."""
@@ -56,6 +57,11 @@ class Refill:
     def done(self) -> bool:
         """Whether windows have been filled, and nobody has taken note."""
         return self._filled is not None
+
+    def take_problem(self) -> str:
+        """Why windows could not be filled, once; "" if there was nothing."""
+        problem, self.problem = self.problem, ""
+        return problem
 
     def take(self) -> Automaton | None:
         """The pack that is in force now, once."""
@@ -89,8 +95,9 @@ class Refill:
             await backfill.run(lambda: Engine(self._compose(automaton), market=current.market), switch)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as error:
             log.exception("the windows of the new rules could not be filled; the old rules stay in force")
+            self.problem = f"the windows of the new rules could not be filled: {type(error).__name__}"
             return
         seconds = self._clock.monotonic() - started
         log.info("windows of %d s filled with %s events in %.1f s", window, f"{backfill.events:,}", seconds)

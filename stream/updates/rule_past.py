@@ -16,7 +16,7 @@ from stream.topics import RULES
 from stream.updates import chain
 from stream.updates.chain import Link
 from stream.updates.publisher import ChangeError, Put
-from stream.updates.records import ANY_VERSION, BRAKE, PackRecord, RecordError, StageRecord
+from stream.updates.records import ANY_VERSION, PackRecord, RecordError, StageRecord
 from stream.updates.rule_plans import Key, Stages, Step, cap_text, stage_put, value_of
 from stream.updates.state import Held, State
 
@@ -60,9 +60,9 @@ def periods(links: Iterable[Link], state: State) -> list[Period]:
                 state.apply(written)
             except RecordError:
                 continue
-            if written.key.startswith("stage/"):
+            if written.topic == RULES.name and written.key.startswith(("stage/", "brake/")):
                 key = _key(written.key)
-                value, by_brake = value_of(state.stages.get(key)), written.change.author == BRAKE
+                value, by_brake = value_of(state.stages.get(key)), written.key.startswith("brake/")
                 for each in found:
                     if by_brake:
                         each.braked.add(key)
@@ -113,7 +113,7 @@ def plan_rollback(state: State, period: Period, pack: RulePack, *, rearm: bool) 
 
 
 def _key(key: str) -> Key:
-    rule, _, version = key.removeprefix("stage/").rpartition("/")
+    _, rule, version = key.split("/")
     return rule, "" if version == ANY_VERSION else version
 
 

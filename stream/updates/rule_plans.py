@@ -23,15 +23,13 @@ from detectors.rulepack.before import BEFORE, Kind, Predecessor, write_before
 from detectors.rulepack.schema import Rule
 from stream.topics import RULES
 from stream.updates.publisher import ChangeError, Put
-from stream.updates.records import StageRecord, stage_key
+from stream.updates.records import NEVER_STAGED, StageRecord, stage_key
 from stream.updates.rule_diff import PolicyChange, RuleChange, policy_changes, rule_changes, symbol_of
 from stream.updates.state import Held, State
 
 Key = tuple[str, str]  # rule and version, "" for any
 Stages = Mapping[Key, Held[StageRecord]]
 ENFORCED: Final = StageRecord("enforce")
-#: Have no stage: what they protect or allow is so in every one.
-_NEVER_STAGED: Final = ("PROTECTED", "LIST_ALLOW")
 _LISTED: Final = 20  # changes of the policy named in one message
 
 
@@ -109,7 +107,7 @@ def plan_publish(state: State, old: Mapping[str, bytes], new: Mapping[str, bytes
     untouched = len(after.rules) - sum(change.kind != "removed" for change in changes)
     lines += [f"{change}, at once for all" for change in shared[:_LISTED]]
     if before.window_seconds != after.window_seconds:
-        lines.append("window_seconds: workers keep to the pack they have until they are started again")
+        lines.append("window_seconds: comes into force on each worker once its windows are filled from the log")
     return Publication(files, load_rules(files), stages, [*lines, f"{untouched} rules as they are"])
 
 
@@ -239,7 +237,7 @@ def rule_of(pack: RulePack, rule: str) -> Rule | None:
         ChangeError: there is neither.
     """
     found = {each.id: each for each in pack.rules}
-    if rule not in found and (rule not in BUILT_IN or rule in _NEVER_STAGED):
+    if rule not in found and (rule not in BUILT_IN or rule in NEVER_STAGED):
         near = get_close_matches(rule, [*found, *BUILT_IN], 3)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ChangeError(f"{rule}: no rule of pack {pack.version}, and no built-in sign that has stages{meant}")

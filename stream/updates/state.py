@@ -1,7 +1,7 @@
 """What the two topics say by now: a pure function of their records, the same for every worker and for every moment.
 
 A record is taken only if it is newer than the one it replaces, so that nobody brings an old one, once rightly signed,
-back; and the brake may only demote.
+back. The brake writes records of its own, which can do no more than put into shadow what has a cap.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from stream.updates.records import (
     StageRecord,
     Value,
     Written,
+    check_key,
     decode,
     entry_key,
 )
 
 _KINDS: Final = {LISTS.name: LISTS_KINDS, RULES.name: RULES_KINDS}
 V = TypeVar("V", bound=Value)
+S = TypeVar("S", FeedRecord, StageRecord)
 Verify = Callable[[Written], None]  #: raises RecordError for what must not be believed
 
 
@@ -63,20 +65,20 @@ class State:
         Raises:
             RecordError: it cannot be used; nothing has changed.
         """
+        check_key(written.key)
         kind, _, name = written.key.partition("/")
-        if kind not in _KINDS[written.topic]:
-            raise RecordError("unknown_key", f"key: none of {', '.join(_KINDS[written.topic])}; update the worker")
+        if kind not in _KINDS.get(written.topic, {}):
+            raise RecordError("unknown_key", "key: of another topic")
         value = None if written.value is None else decode(written.key, written.value)
         if isinstance(value, EntryRecord) and written.key != entry_key(value):
             raise RecordError("invalid_field", "key: not that of the entry in its value; expected entry/LIST/NUMBER")
         if self._verify:
             self._verify(written)
-        before = self._held[kind].get(name)
         if written.change.time < self.changed(written.key):
             raise RecordError("outdated", "header change: $.time: older than the change that it would replace")
-        if written.change.author == BRAKE:
-            _only_demotes(before[1] if before else None, value)
-        if isinstance(value, FeedRecord) and not (before and _same_stage(before[1], value)):
+        if (written.change.author == BRAKE) != (kind == "brake"):
+            raise RecordError("untrusted", f"key: {BRAKE} may write under brake/, and nobody else there")
+        if isinstance(value, FeedRecord) and not ((now := self.feeds.get(name)) and _same_stage(now.value, value)):
             self._staged_since[name] = written.change.serial
         if value is None:
             self._held[kind].pop(name, None)
@@ -88,7 +90,7 @@ class State:
     def changed(self, key: str) -> int:
         """When the record of this key was last changed, ms UTC; -1: never."""
         kind, _, name = key.partition("/")
-        before = self._held[kind].get(name)
+        before = self._held.get(kind, {}).get(name)
         return before[0].change.time if before else self._taken_back.get(key, -1)
 
     def records(self) -> Iterator[Written]:
@@ -108,8 +110,8 @@ class State:
 
     @property
     def feeds(self) -> dict[str, Held[FeedRecord]]:
-        """By name, in the order of names."""
-        return dict(sorted(self._all("feed", FeedRecord).items()))
+        """By name, in the order of names; in shadow what ran away."""
+        return {name: self._braked(name, held) for name, held in sorted(self._all("feed", FeedRecord).items())}
 
     def staged_since(self, feed: str) -> int:
         """The change that set the stage of a feed: new content does not lift what the brake did."""
@@ -132,17 +134,24 @@ class State:
 
     @property
     def stages(self) -> dict[tuple[str, str], Held[StageRecord]]:
-        """By rule id and version ("" for any)."""
+        """By rule id and version ("" for any); in shadow what ran away."""
         found = {}
         for name, held in self._all("stage", StageRecord).items():
             rule, _, version = name.rpartition("/")
-            found[rule, "" if version == ANY_VERSION else version] = held
+            found[rule, "" if version == ANY_VERSION else version] = self._braked(name, held)
         return found
 
     @property
     def appeals(self) -> dict[str, Held[AppealsRecord]]:
         """By rule id or ``feed:NAME``."""
         return self._all("appeals", AppealsRecord)
+
+    def _braked(self, name: str, held: Held[S]) -> Held[S]:
+        """In shadow, by the brake, if it has a cap and ran away since its record was written."""
+        stopped = self._held["brake"].get(name)
+        if stopped is None or held.value.cap is None or stopped[0].change.serial < held.change.serial:
+            return held
+        return Held(msgspec.structs.replace(held.value, stage="shadow", share=0.0), stopped[0].change)
 
     def _all(self, kind: str, _: type[V]) -> dict[str, Held[V]]:
         return {name: Held(cast(V, value), written.change) for name, (written, value) in self._held[kind].items()}
@@ -154,17 +163,3 @@ def _same_stage(before: Value, after: FeedRecord) -> bool:
         after.share,
         after.cap,
     )
-
-
-def _only_demotes(before: Value | None, after: Value | None) -> None:
-    """What nobody signs may do no harm: of a feed or rule only the stage changes, and only to shadow."""
-    match before, after:
-        case (None, StageRecord(stage="shadow")):
-            return
-        case (StageRecord(cap=had), StageRecord(stage="shadow", cap=has)) if had == has:
-            return
-        case (FeedRecord(), FeedRecord(stage="shadow")) if after == msgspec.structs.replace(
-            before, stage="shadow", share=0.0
-        ):
-            return
-    raise RecordError("untrusted", f"header change: $.author: {BRAKE} may put a rule or feed into shadow, no more")

@@ -111,6 +111,8 @@ class Tail:
         except OffsetOutOfRangeError as error:
             topics = ", ".join(p.topic for p in error.args[0])
             raise TailError(f"{topics}: what we had not read yet was deleted") from None
+        except KafkaError as error:
+            raise TailError(f"{self._bootstrap}: {type(error).__name__}") from None
         return [record for batch in batches.values() for record in batch]
 
     async def positions(self) -> dict[str, int]:

@@ -145,17 +145,21 @@ class Trust:
         change = written.change
         if not self.people or is_look(written.topic, written.key) or change.author == BRAKE:
             return
-        said = signed_bytes(written.topic, written.key, written.value, change)
-        signers = {
-            name
-            for name, signature in change.signatures.items()
-            if name in self.people and fits(self.people[name].key, signature, said)
-        }
+        signers = self.signers(written)
         where = "header change: $.signatures"
         if change.author not in signers:
             raise RecordError("untrusted", f"{where}: none of its author's that fits; expected that of a known person")
         if len(signers) < self.approvals:
             raise RecordError("untrusted", f"{where}: {len(signers)} fit; expected {self.approvals} of known people")
+
+    def signers(self, written: Written) -> frozenset[str]:
+        """The known people whose signatures of a record fit."""
+        said = signed_bytes(written.topic, written.key, written.value, written.change)
+        return frozenset(
+            name
+            for name, signature in written.change.signatures.items()
+            if name in self.people and fits(self.people[name].key, signature, said)
+        )
 
     def may_sign(self, author: Author) -> None:
         """Let an author pass whose records ``verify`` would take.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detectors.model.errors import RuleError
@@ -61,6 +61,7 @@ def test_a_blob_that_claims_to_be_huge_is_refused_before_it_is_unpacked():
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8})?", fullmatch=True), st.text().map(str.encode)))
 def test_a_bundle_comes_back(files: dict[str, bytes]):
+    assume(not any(name.partition("/")[0] in files for name in files if "/" in name))
     assert unbundle(bundle(files)) == files
     assert bundle(dict(reversed(files.items()))) == bundle(files)
 
@@ -69,6 +70,11 @@ def test_a_bundle_comes_back(files: dict[str, bytes]):
 def test_a_name_that_leads_out_of_its_folder_is_refused(name: str):
     with pytest.raises(RuleError, match="file name"):
         unbundle(bundle({name: b"x"}))
+
+
+def test_a_name_is_a_file_or_a_folder():
+    with pytest.raises(RuleError, match="a file and a folder"):
+        unbundle(bundle({"a": b"", "a/b": b""}))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"a":1}', b"\xff"])

@@ -14,7 +14,7 @@ from stream.updates.build import rollout_of
 from stream.updates.chain import Link
 from stream.updates.library import bundle
 from stream.updates.publisher import ChangeError, Put
-from stream.updates.records import Change, Content, PackRecord, StageRecord, Written, encode, stage_key
+from stream.updates.records import BrakeRecord, Change, Content, PackRecord, Written, encode
 from stream.updates.rule_diff import policy_changes, rule_changes
 from stream.updates.rule_past import OWN, find_period, periods, plan_rollback
 from stream.updates.rule_plans import SHADOW, Step, Wishes, plan_cap, plan_publish, plan_step
@@ -79,8 +79,7 @@ class World:
         return line
 
     def brake(self, rule: str, version: str) -> None:
-        held = self.state.stages[rule, version].value
-        self.write(Put(RULES.name, stage_key(rule, version), StageRecord("shadow", cap=held.cap)), author="brake")
+        self.write(Put(RULES.name, f"brake/{rule}/{version}", BrakeRecord("ran away")), author="brake")
 
     def roll_back(self, to: str | None = None, *, rearm: bool = False) -> list[str]:
         period = find_period(periods(self.links, State()), self.state, to)
