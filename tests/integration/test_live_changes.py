@@ -19,6 +19,7 @@ from stream.rule_files import pack_files
 from stream.settings import Settings
 from stream.topics import ALERTS, LISTS, RULES, dlq
 from stream.updates.publisher import Put, read_state
+from stream.updates.records import Content, FeedRecord
 from stream.updates.workers import wait_until_applied, worker_states
 from stream.wire import decode_decision
 from tests.integration.test_reload import RULE, WEIGHT
@@ -242,3 +243,38 @@ async def test_a_restart_goes_on_from_the_state_file(pipeline: Pipeline):
     worker = await pipeline.start()
     await worker.until("/ready", lambda body: json.loads(body)["ready"])
     assert any("read from the start" in line for line in worker.log)
+
+
+def lost(name: str, live: FeedRecord | None) -> Put:
+    """A feed whose new content is on no topic."""
+    gone = Content("0" * 64, 0, 1, 10, 1, "9", 0)
+    return Put(LISTS.name, f"feed/{name}", FeedRecord(gone, "shadow", live=live.content if live else None))
+
+
+async def test_content_that_is_not_there_delays_nobody_and_what_was_in_force_stays(pipeline: Pipeline):
+    worker = await pipeline.start()
+    await worker.until("/ready", lambda body: json.loads(body)["ready"])
+    settings = settings_of(pipeline)
+    await applied(pipeline, (await change(settings, feed("operator-b", table([LISTED]), 1))).serial, workers=1)
+    good = (await read_state(settings)).feeds["operator-b"].value
+    await change(settings, puts(lost("operator-b", good)))
+    other = "+8613900000002"
+    receipt = await change(settings, puts(entry(other)))
+    metric = f"lanjie_change_serial {receipt.serial:.1f}"
+    await worker.until("/metrics", lambda text: metric in text, timeout=5)
+    await pipeline.publish(sms([f"e-{n}" for n in range(40)]))
+    found = await decided(pipeline, 40)
+    assert {d.subject for d in found.values() if d.action == "block"} == {LISTED, other}
+    states = (await worker_states(settings)).values()
+    assert all("parts are there" in state.refused for state in states)
+
+
+async def test_a_worker_that_starts_with_content_missing_waits_and_sees_the_repair(pipeline: Pipeline):
+    settings = settings_of(pipeline)
+    await change(settings, puts(lost("operator-b", None)))
+    worker = await pipeline.start()
+    await worker.until("/ready", lambda body: "being loaded" in body)
+    while not any("not ready: feed operator-b" in line for line in worker.log):
+        await worker.get("/ready")
+    await change(settings, puts(Put(LISTS.name, "feed/operator-b", None)))
+    await worker.until("/ready", lambda body: json.loads(body)["ready"])

@@ -13,10 +13,11 @@ import pytest
 from stream.settings import Settings
 from stream.topics import CHANGES, CONTENTS, LISTS
 from stream.updates import chain, contents
-from stream.updates.asof import HistoryError, history, state_at
+from stream.updates.asof import HistoryError, heal, history, state_at
 from stream.updates.chain import Broken
 from stream.updates.keys import Author
 from stream.updates.library import Library
+from stream.updates.proposals import Proposal
 from stream.updates.publisher import Put, Store, make_change, read_state
 from stream.updates.state import State
 from stream.updates.tail import Tail
@@ -128,3 +129,32 @@ async def test_times_of_a_key_only_rise(settings: Settings):
     )
     held = (await read_state(settings)).entries["block/+8613800000001"]
     assert (held.value.reason, held.change.author) == ("second", "other")
+
+
+async def test_what_compaction_took_with_a_refused_record_is_on_the_chain(settings: Settings):
+    await change(settings, puts(entry("+8613800000001"), entry("+8613800000002")))
+    key = b"entry/block/+8613800000001"
+    await publish(settings.bootstrap, settings.named(LISTS).name, [(key, b"{", ()), (key, b"{}", ())])
+    after = State()  # as a worker has it that starts after compaction: of that key only the last record is left
+    await heal(settings, after, {key.decode()}, None)
+    assert list(after.entries) == ["block/+8613800000001"]
+    assert sorted((await read_state(settings)).entries) == ["block/+8613800000001", "block/+8613800000002"]
+
+
+async def test_what_somebody_puts_on_the_chain_stops_nobody(settings: Settings):
+    topic = settings.named(CHANGES).name
+    await read_state(settings)
+    forged = [
+        ("topic", b"proposals"),
+        ("change", b'{"serial":1,"author":"x","action":"x","target":"x","reason":"x","time":1}'),
+    ]
+    await publish(settings.bootstrap, topic, [(b"x", b"x", ()), (b"proposed/1", b"{}", forged), (b"y", None, forged)])
+    receipt = await change(settings, puts(entry("+8613800000001")))
+    await publish(settings.bootstrap, topic, [(b"x", b"x", ())])
+    again = await change(settings, puts(entry("+8613800000002")))
+    assert again.serial == receipt.serial + 1
+    assert Proposal.waiting(await chain.read_all(settings.bootstrap, topic)) == []
+    broken = [
+        each for each in chain.verify(await chain.read_all(settings.bootstrap, topic)) if isinstance(each, Broken)
+    ]
+    assert len(broken) >= 2
