@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, pieces: Iterable[bytes | memoryview], mode: int = 0o644) -> int:
+def write_whole(path: Path, pieces: Iterable[bytes | memoryview], mode: int = 0o644, *, sync: bool = True) -> int:
     """Write a file beside ``path`` and put it in its place; who has the old one open keeps it. Returns its bytes.
+
+    Args:
+        sync: wait until the disk has it. Not for what can be had again: the flush holds up all who write there.
 
     Raises:
         OSError: it cannot be written; ``path`` is as it was.
@@ -22,7 +25,8 @@ def write_whole(path: Path, pieces: Iterable[bytes | memoryview], mode: int = 0o
             for piece in pieces:
                 out.write(piece)
             out.flush()
-            os.fsync(out.fileno())
+            if sync:
+                os.fsync(out.fileno())
         temporary.chmod(mode)  # by default other users' workers read it
         temporary.replace(path)
     except OSError:

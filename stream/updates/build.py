@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from detectors.lists.parse import entry_of
 from detectors.lists.table import place
 from detectors.model.errors import LanjieError
 from detectors.rollout import Rollout, Stage
+from stream.updates.aside import aside
 from stream.updates.library import Library
 from stream.updates.records import EntryRecord, FeedRecord, stage_of
 from stream.updates.state import State
@@ -67,7 +67,7 @@ async def index_of(
     layers = [*base, *(layer for name in state.feeds for layer in (kept[name].layers if name in kept else ()))]
     entries = [held.value for held in state.entries.values()]
     if entries or not layers:
-        layers.append(await asyncio.to_thread(manual_layer, entries))
+        layers.append(await aside(manual_layer, entries))
     return NumberIndex(layers=layers, rollout=Rollout({}, {name: each.stage for name, each in kept.items()}))
 
 

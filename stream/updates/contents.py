@@ -8,6 +8,7 @@ from typing import Final
 
 import zstandard
 
+from stream.updates.aside import aside
 from stream.updates.records import Content
 from stream.updates.tail import Tail, TailError
 
@@ -78,4 +79,4 @@ async def fetch(bootstrap: str, topic: str, content: Content) -> bytes:
             raise ContentError(f"{where}: not read within {FETCH_TIMEOUT:g} s") from None
     if len(parts) < content.parts:
         raise ContentError(f"{where}: {len(parts)} of {content.parts} parts are there")
-    return await asyncio.to_thread(unpack, content, parts, where)
+    return await aside(unpack, content, parts, where)

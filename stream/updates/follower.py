@@ -6,7 +6,6 @@ records counts as arrived when all of them have: a new pack never acts before th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from typing import Annotated, Final
@@ -21,6 +20,7 @@ from stream.metrics import Metrics
 from stream.settings import Settings
 from stream.topics import CHANGES, LISTS, RULES
 from stream.updates import chain
+from stream.updates.aside import aside
 from stream.updates.asof import heal
 from stream.updates.publisher import read
 from stream.updates.records import RecordError, Written
@@ -108,7 +108,7 @@ class Follower:
             self._genesis = self._genesis or await self._first_link()
             records, offsets = list(self.state.records()), await self._tail.positions()
             kept = _StateFile(self._genesis, offsets, records, self.state.taken_back)
-            await asyncio.to_thread(write_whole, self._path, [msgspec.json.encode(kept)], 0o600)
+            await aside(write_whole, self._path, [msgspec.json.encode(kept)], 0o600, sync=False)
         except (OSError, TailError) as error:
             log.warning("%s: %s; a restart reads the topics from the start", self._path, error)
 

@@ -6,7 +6,6 @@ the folder: a file appears whole, and one name never means two things.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from stream.number_files import open_table
 from stream.settings import Settings
 from stream.topics import CONTENTS
 from stream.updates import contents
+from stream.updates.aside import aside
 from stream.updates.contents import ContentError
 from stream.updates.records import Content
 from stream.whole_file import write_whole
@@ -51,14 +51,14 @@ class Library:
             return known
         path = self._folder / content.digest
         try:
-            found = await asyncio.to_thread(open_table, path)
+            found = await aside(open_table, path)
         except NumberListError:  # not there, or damaged
             data = await self._fetch(content)
             try:
-                await asyncio.to_thread(self._write, path, data)
+                await aside(self._write, path, data)
             except OSError as error:
                 raise ContentError(f"{path}: {error.strerror}") from None
-            found = await asyncio.to_thread(open_table, path)
+            found = await aside(open_table, path)
         self._tables[content.digest] = found
         return found
 
@@ -73,7 +73,7 @@ class Library:
         if not path.is_dir():
             files = unbundle(await self._fetch(content))
             try:
-                await asyncio.to_thread(self._write_folder, path, files)
+                await aside(self._write_folder, path, files)
             except OSError as error:
                 raise ContentError(f"{path}: {error.strerror}") from None
         return path
@@ -99,7 +99,7 @@ class Library:
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, [data])
+        write_whole(path, [data], sync=False)  # open_table() tells if a crash cut it short
 
     def _write_folder(self, path: Path, files: Mapping[str, bytes]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from stream.rule_files import build_in_background
 from stream.settings import Settings
 from stream.sources import read_lists, report
 from stream.topics import WORKERS
+from stream.updates.aside import aside
 from stream.updates.build import Kept, Problems, index_of, rollout_of
 from stream.updates.follower import Follower
 from stream.updates.library import Library
@@ -252,4 +253,4 @@ class Live:
         await self._follower.save()
         contents = [c for held in state.feeds.values() for c in (held.value.content, held.value.live) if c]
         pack = [state.pack.value.content] if state.pack else []
-        await asyncio.to_thread(self._library.keep_only, {c.digest for c in (*contents, *pack)}, now / 1000)
+        await aside(self._library.keep_only, {c.digest for c in (*contents, *pack)}, now / 1000)

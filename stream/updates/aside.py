@@ -1,0 +1,28 @@
+"""Work beside the event loop that gives way to it: one thread, of lower priority than all that decides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_NICE: Final = 10
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+_pool: Final = ThreadPoolExecutor(1, "aside", _give_way)
+
+
+async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like ``asyncio.to_thread``, one after the other and giving way."""
+    return await asyncio.get_running_loop().run_in_executor(_pool, lambda: work(*args, **kwargs))
