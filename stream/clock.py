@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 - this is the one place
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -26,3 +27,8 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some moment in the past."""
         return time.perf_counter()
+
+
+def iso(ms: int, timespec: str = "seconds") -> str:
+    """A moment, ms UTC since 1970, as people read it: ISO 8601 with a Z."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

@@ -6,7 +6,6 @@ Also `lanjie lists history`: the same for one number or feed.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from detectors.lists.build import build
 from detectors.lists.entry import Provenance
 from detectors.lists.parse import entry_of, time_of
 from stream.cli.changing import IN_FORCE_WITHIN, author_of, run, tell, where, who
+from stream.clock import iso
 from stream.settings import Settings
 from stream.topics import CHANGES, LISTS
 from stream.updates import chain, publisher
@@ -191,7 +191,7 @@ async def _workers(settings: Settings) -> list[dict[str, Any]]:
             "lists": state.lists,
             "rules": state.rules,
             "delay_ms": state.delay_ms,
-            "time": _time(state.time),
+            "time": iso(state.time, "milliseconds"),
             "refused": state.refused,
         }
         for name, state in sorted(states.items())
@@ -335,8 +335,8 @@ def says(written: Written, *, clear: bool = False) -> str:
 def _entry_says(entry: EntryRecord, number: str) -> str:
     feed = f" of feed {entry.feed}" if entry.feed else ""
     weight = f", weight {entry.weight:g}" if entry.weight is not None else ""
-    since = f", from {_time(entry.added)}" if entry.added else ""
-    until = f", until {_time(entry.expires)}" if entry.expires is not None else ""
+    since = f", from {iso(entry.added, 'milliseconds')}" if entry.added else ""
+    until = f", until {iso(entry.expires, 'milliseconds')}" if entry.expires is not None else ""
     return f"{entry.op} {entry.list}{feed} {number}{weight}{since}{until}"
 
 
@@ -355,7 +355,7 @@ def _row(written: Written, ms: int | None = None) -> dict[str, Any]:
     change = written.change
     return {
         "serial": change.serial,
-        "time": _time(change.time if ms is None else ms),
+        "time": iso(change.time if ms is None else ms, "milliseconds"),
         "author": change.author,
         "action": change.action,
         "target": change.target,
@@ -373,7 +373,3 @@ def aligned(rows: Iterable[Sequence[Any]]) -> list[str]:
 
 def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or "-")
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

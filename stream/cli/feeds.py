@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from msgspec import Struct
 from detectors.model.errors import NumberListError
 from stream.cli.changing import author_of, run, where, who
 from stream.cli.lists import Told
-from stream.clock import SystemClock
+from stream.clock import SystemClock, iso
 from stream.settings import Settings
 from stream.topics import LISTS
 from stream.updates.feed_files import ALL_KINDS, FeedRefused
@@ -218,11 +217,11 @@ def _row(name: str, held: Held[FeedRecord] | None, check: Held[CheckRecord] | No
         "stage": _stage(feed) if feed else None,
         "entries": content.count if content else None,
         "serial": content.serial if content else None,
-        "made": _time(content.made) if content else None,
-        "changed": _time(held.change.time) if held else None,
+        "made": iso(content.made) if content else None,
+        "changed": iso(held.change.time) if held else None,
         "action": held.change.action if held else None,
         "by": held.change.author if held else None,
-        "checked": _time(check.value.time) if check else None,
+        "checked": iso(check.value.time) if check else None,
         "problem": check.value.problem if check else None,
         "stale": bool(content and limit and now_ms - content.made > limit * 1000),
     }
@@ -230,7 +229,3 @@ def _row(name: str, held: Held[FeedRecord] | None, check: Held[CheckRecord] | No
 
 def _stage(feed: FeedRecord) -> str:
     return f"canary:{feed.share:g}" if feed.stage == "canary" else feed.stage
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ import importlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -29,7 +29,7 @@ from detectors.normalise.phone import HOME, canonical
 from detectors.normalise.region import describe
 from stream.cli.changing import run, where
 from stream.cli.replay import list_files
-from stream.clock import SystemClock
+from stream.clock import SystemClock, iso
 from stream.logs import STDIN
 from stream.number_files import SourceError, is_snapshot, load_index, open_table, read_file, read_layer, write_table
 from stream.settings import ListFile, Settings
@@ -196,7 +196,7 @@ def answer(index: NumberIndex, raw: str, number: str, at: int, state: State | No
     return {
         "number": number,
         "region": None if region is None else region.en,
-        "at": _time(at),
+        "at": iso(at),
         "protected_core": core,
         "counts": "protected" if core else _kind(winner),
         "if_enforced": "protected" if core else _kind(enforced),
@@ -237,8 +237,8 @@ def _entry(match: Match, counts: bool, at: int, state: State | None) -> dict[str
         "source": p.source,
         "reason": p.reason,
         "weight": p.weight,
-        "added": _time(p.added) if p.added else None,
-        "expires": _time(p.expires) if p.expires else None,
+        "added": iso(p.added) if p.added else None,
+        "expires": iso(p.expires) if p.expires else None,
         "feed": match.feed or None,
         "serial": match.serial or None,
         "stage": _stage(match, state) if match.feed and state else None,
@@ -255,10 +255,6 @@ def _stage(match: Match, state: State) -> str:
     """``live``: the old content of a feed, which acts where the new one does not."""
     feed = state.feeds[match.feed].value
     return "live" if match.serial != feed.content.serial else str(Step(feed.stage, feed.share))
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Reading(NamedTuple):

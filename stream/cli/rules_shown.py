@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from detectors.rulepack import RulePack, load_rules
 from stream.cli.changing import run, where
 from stream.cli.rules import FOLDER
 from stream.cli.rules_changes import BASE, OWN_FOLDER, files_in_force
+from stream.clock import iso
 from stream.rule_files import read_pack
 from stream.settings import Settings
 from stream.topics import RULES
@@ -188,7 +188,7 @@ def _pack_shown(state: State, pack: RulePack) -> dict[str, Any]:
 
 
 def _who(change: Change, ms: int) -> dict[str, Any]:
-    return {"time": _time(ms), "by": change.author, "reason": change.reason}
+    return {"time": iso(ms, "milliseconds"), "by": change.author, "reason": change.reason}
 
 
 def _pack_line(pack: dict[str, Any]) -> str:
@@ -230,7 +230,3 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
         lines.append([str(shown[name] or "-") for name in _COLUMNS])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

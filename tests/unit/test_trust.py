@@ -155,7 +155,7 @@ def test_a_signature_under_another_name_does_not_count(people):
 @pytest.mark.parametrize(
     "changed",
     [{"topic": LISTS.name}, {"key": "stage/TEXT_LOAN/2"}, {"value": b'{"stage":"enforce"}'}, {"value": None},
-     {"author": "li"}, {"action": "x"}, {"target": "x"}, {"reason": "x"}, {"time": 1_001}],
+     {"author": "li"}, {"action": "x"}, {"target": "x"}, {"reason": "x"}, {"time": 1_001}, {"records": 9}],
 )  # fmt: skip
 def test_what_is_changed_after_signing_is_not_believed(people, changed):
     trust, written = trust_of(people, ["zhang", "li"]), signed("zhang", people["zhang"])
