@@ -8,7 +8,7 @@
    in one transaction. Readers see all of it or none (``read_committed``).
 
 A crash between any two steps leaves nothing behind that a reader sees; a transaction left open is aborted by the next
-change, or by the broker after ``TRANSACTION_TIMEOUT_MS``.
+change, or by the broker after ``writer.TRANSACTION_TIMEOUT_MS``.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.errors import LanjieError
 from stream.clock import Clock
 from stream.settings import Settings
-from stream.topics import CHANGES, CONTENTS, LISTS, RULES, UPDATES
+from stream.topics import CHANGES, LISTS, RULES, UPDATES
 from stream.topics_admin import ensure_topics
-from stream.updates import chain, contents
+from stream.updates import chain
 from stream.updates.asof import heal
 from stream.updates.keys import Author
 from stream.updates.proposals import Proposal, proposed
@@ -51,12 +49,10 @@ from stream.updates.records import (
 from stream.updates.state import State
 from stream.updates.tail import Tail
 from stream.updates.trust import Trust, is_look
+from stream.updates.writer import Writer, fenced
 
 log = logging.getLogger(__name__)
 
-TRANSACTIONAL_ID: Final = "lanjie-changes"
-#: The broker aborts what a writer that died left open after this, and looks for it every 10 s.
-TRANSACTION_TIMEOUT_MS: Final = 60_000
 ATTEMPTS: Final = 12
 #: A proposal is one record, and the broker's limit for one is 1 MiB.
 MAX_PROPOSAL_BYTES: Final = 900 << 10
@@ -110,7 +106,7 @@ async def make_change(
     """
     trust = Trust.read(settings.trust) if settings.trust else None
 
-    async def work(writer: _Writer) -> Receipt:
+    async def work(writer: Writer) -> Receipt:
         puts = await plan(writer.state, writer)
         unsigned = author.name == BRAKE or all(is_look(put.topic, put.key) for put in puts)
         if trust and not unsigned:
@@ -144,7 +140,7 @@ async def approve(settings: Settings, author: Author, serial: int, *, reject: bo
         raise ChangeError("LANJIE_TRUST is not set: nothing waits for approval")
     trust.may_sign(author)
 
-    async def work(writer: _Writer) -> Receipt:
+    async def work(writer: Writer) -> Receipt:
         proposal = Proposal.find(await chain.read_all(settings.bootstrap, writer.name(CHANGES.name)), serial)
         if proposal is None:
             raise ChangeError(f"{serial}: no proposal waits under this number; see `lanjie changes pending`")
@@ -212,86 +208,24 @@ def read(record: Record, prefix: str) -> Written:
     return Written(record.topic.removeprefix(prefix), key, record.value, change)
 
 
-class _Writer:
-    """An open transaction, and the state that nobody else can change while it is open."""
-
-    def __init__(self, producer: Any, settings: Settings, state: State, head: tuple[str, int]) -> None:
-        self.state = state
-        self._producer, self._settings = producer, settings
-        self.link, self.serial = head
-        self._sent: list[asyncio.Future[Any]] = []
-
-    def name(self, topic: str) -> str:
-        """The topic as it is called on this cluster."""
-        return self._settings.topic_prefix + topic
-
-    async def put(self, data: bytes, *, count: int, serial: str, made: int) -> Content:
-        """Upload a blob."""
-        digest, parts = await asyncio.to_thread(contents.pack, data)
-        topic, offset = self.name(CONTENTS.name), -1
-        for n, part in enumerate(parts):
-            sent = await self._send(topic, contents.part_key(digest, n), part, [])
-            if n == 0:
-                offset = (await sent).offset
-        return Content(digest, offset, len(parts), len(data), count, serial, made)
-
-    async def write(self, records: Sequence[Written]) -> None:
-        """Put records in force, and their copies on the chain."""
-        for record in records:
-            headers = [(CHANGE, msgspec.json.encode(record.change))]
-            await self._send(self.name(record.topic), record.key.encode(), record.value, headers)
-        await self.append(records)
-
-    async def append(self, records: Sequence[Written]) -> None:
-        """Put records on the chain only."""
-        for record in records:
-            self.link = chain.link(self.link, record)
-            headers = chain.headers(record, self.link)
-            await self._send(self.name(CHANGES.name), record.key.encode(), record.value, headers)
-
-    async def _send(
-        self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
-    ) -> asyncio.Future[Any]:
-        sent: asyncio.Future[Any] = await self._producer.send(topic, value, key, partition=0, headers=headers)
-        self._sent.append(sent)
-        return sent
-
-    async def settle(self) -> None:
-        """Wait until the broker has all that was sent; what one of them raises, this does."""
-        for outcome in await asyncio.gather(*self._sent, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-
-class _FencedIsNormal(logging.Filter):
-    """aiokafka leaves futures behind that hold the reason when a producer is fenced, and asyncio logs each as an error;
-    here it is how two changes at the same moment are told apart.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
-
-
-logging.getLogger("asyncio").addFilter(_FencedIsNormal())
-
-
-async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[Receipt]]) -> Receipt:
+async def _exclusively(settings: Settings, work: Callable[[Writer], Awaitable[Receipt]]) -> Receipt:
     await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
     topic = settings.topic_prefix + CHANGES.name
     made: tuple[str, Receipt] | None = None
     for attempt in range(ATTEMPTS):
         try:
-            async with _fenced(settings) as producer:
+            async with fenced(settings) as producer:
                 head = await chain.head(settings.bootstrap, topic)
                 if made and await chain.has(settings.bootstrap, topic, made[0]):
                     return made[1]  # the commit to which we got no answer was made
-                writer = _Writer(producer, settings, await _state(settings), head)
+                writer = Writer(producer, settings, await _state(settings), head)
                 async with producer.transaction():
                     try:
                         receipt = await work(writer)
                     finally:
                         await writer.settle()
                     made = writer.link, receipt
+                await writer.until_readable()
                 return receipt
         except KafkaError as error:
             if made is None and not isinstance(error, _COME_BETWEEN):
@@ -303,21 +237,6 @@ async def _exclusively(settings: Settings, work: Callable[[_Writer], Awaitable[R
             "Kafka does not answer whether the change was made: see `lanjie changes log` before trying again"
         )
     raise ChangeError(f"others made a change each of the {ATTEMPTS} times we tried: try again")
-
-
-@asynccontextmanager
-async def _fenced(settings: Settings) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap.split(","),
-        transactional_id=settings.topic_prefix + TRANSACTIONAL_ID,
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        max_request_size=contents.MAX_REQUEST_BYTES,
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 def _topics(settings: Settings) -> list[Any]:
