@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench quality clean lock
+.PHONY: help demo test lint format bench quality chaos clean lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / - /'
@@ -37,6 +37,9 @@ bench: $(STAMP)  ## each stage beside the floor; lanjie against a stock Faust ag
 
 quality: $(STAMP) ## what is caught and who is troubled, on published data -> tests/benchmarks/QUALITY.md
 	@$(BIN)/python -m tests.benchmarks.quality --date $$(date -u +%F) $(ARGS)
+
+chaos: $(STAMP)  ## 20 minutes of faults under load, and what is left of the promises (ARGS="--short")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean:           ## stop the local Kafka, remove everything that was made
 	@test ! -x $(BIN)/lanjie || $(BIN)/lanjie dev kafka down

@@ -1,13 +1,13 @@
 """What a detector is: it looks at a batch of events and leaves evidence. It decides nothing.
 
 A detector is pure: no clock, no I/O, no randomness; time comes with the event. It sees the batch in order,
-once. It must not raise on any decodable event.
+once. It must not raise on any decodable event; if it does, ``guard.py`` keeps that from harming the other events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -18,6 +18,12 @@ from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
 from detectors.normalise.phone import canonicals
 from detectors.rollout import NO_ROLLOUT, Rollout
+
+LISTS_ONLY: Final = ("lists_only",)  #: what a decision says that only the number lists had looked
+Kinds = frozenset[type[Event]]
+SMS: Final[Kinds] = frozenset({SmsEvent})
+CALLS_AND_SMS: Final[Kinds] = frozenset({CallEvent, SmsEvent})
+ALL: Final[Kinds] = frozenset({CallEvent, SmsEvent, CardEvent})
 
 
 class Batch:
@@ -38,24 +44,33 @@ class Batch:
         replaced: index -> evidence that has no place where all that is on trial acts.
         spare: index -> evidence of predecessors, which acts if the brake stops the rules that act in their place.
         rollout: the stages by which evidence is sorted.
+        lists_only: nobody is to see the texts and phases, so they are left out: no ``calls``, no ``sms``.
+        lacks: index -> names of the detectors that should have looked at that event, and did not.
+        failures: events on which the detector that looks now raised; None where nobody guards.
     """
 
     __slots__ = (
-        "a", "b", "calls", "events", "hits", "keys", "named", "repeated", "replaced", "rollout", "shadow", "sms",
-        "spare", "texts", "tokens",
+        "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named", "repeated",
+        "replaced", "rollout", "shadow", "sms", "spare", "texts", "tokens",
     )  # fmt: skip
 
     def __init__(
-        self, events: Sequence[Event], repeated: Collection[int] = frozenset(), rollout: Rollout = NO_ROLLOUT
+        self,
+        events: Sequence[Event],
+        repeated: Collection[int] = frozenset(),
+        rollout: Rollout = NO_ROLLOUT,
+        *,
+        lists_only: bool = False,
     ) -> None:
-        self.events, self.repeated, self.rollout = events, repeated, rollout
+        self.events, self.repeated, self.rollout, self.lists_only = events, repeated, rollout, lists_only
         numbers = [e.a_e164 or e.a_number for e in events]
         numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
         both, self.keys = canonicals(numbers)
         self.a: list[Canonical] = both[: len(events)]
         self.b: list[Canonical] = both[len(events) :]
-        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(events) if type(e) is CallEvent]
-        sms = [(i, e) for i, e in enumerate(events) if type(e) is SmsEvent]
+        seen = () if lists_only else events
+        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(seen) if type(e) is CallEvent]
+        sms = [(i, e) for i, e in enumerate(seen) if type(e) is SmsEvent]
         self.texts = Texts([e.text for _, e in sms])
         self.sms: list[tuple[int, SmsEvent, str]] = [
             (i, e, normalised) for (i, e), normalised in zip(sms, self.texts.normalised, strict=True)
@@ -67,6 +82,15 @@ class Batch:
         self.shadow: dict[int, list[Evidence]] = {}
         self.replaced: dict[int, list[Evidence]] = {}
         self.spare: dict[int, list[Evidence]] = {}
+        self.lacks: dict[int, tuple[str, ...]] = {}
+        self.failures: list[Failure] | None = None
+
+    @property
+    def kinds(self) -> Kinds:
+        """Of the events; as ``lists_only`` knows no kinds, of all sorts."""
+        cards = len(self.events) - len(self.calls) - len(self.sms)
+        found = ((CallEvent, self.calls), (SmsEvent, self.sms), (CardEvent, cards))
+        return frozenset(kind for kind, some in found if some)
 
     def add(self, index: int, evidence: Evidence) -> None:
         """Leave ``evidence`` about event ``index``."""
@@ -114,6 +138,47 @@ class Batch:
                 if rest := [e for e in evidence if e.code not in codes]:
                     found.setdefault(index, []).extend(rest)
 
+    def failed(self, index: int, error: Exception) -> None:
+        """The detector that looks now raised ``error`` on event ``index``, and goes on with the next.
+
+        Raises:
+            Exception: that one, where nobody guards.
+        """
+        if self.failures is None:
+            raise error
+        self.failures.append((index, error))
+
+    def lack(self, index: int, name: str) -> None:
+        """The detector of this name did not look at event ``index``."""
+        others = self.lacks.get(index, ())
+        if name not in others:
+            self.lacks[index] = (*others, name)
+
+    def degraded(self, index: int) -> tuple[str, ...]:
+        """What the decision about event ``index`` says it is made without."""
+        return (*(LISTS_ONLY if self.lists_only else ()), *self.lacks.get(index, ()))
+
+    def part(self, start: int, end: int) -> Batch:
+        """Some of the events, with no evidence, for a detector that counts nothing."""
+        return type(self)(self.events[start:end], rollout=self.rollout, lists_only=self.lists_only)
+
+    def take(self, part: Batch, start: int) -> None:
+        """Take over the evidence about a part that begins at ``start``."""
+        for found, more in zip(self._found(), part._found(), strict=True):
+            for index, evidence in more.items():
+                found.setdefault(start + index, []).extend(evidence)
+
+    def drop(self, codes: Collection[str]) -> None:
+        """Nothing with one of these codes was seen about any event."""
+        for found in self._found():
+            for index in list(found):
+                found[index] = [e for e in found[index] if e.code not in codes]
+                if not found[index]:
+                    del found[index]
+
+    def _found(self) -> tuple[dict[int, list[Evidence]], ...]:
+        return self.hits, self.shadow, self.replaced, self.spare
+
     def _try(self, index: int, evidence: Evidence) -> None:
         """A rule on trial: where it acts its predecessor does not, and the other way round."""
         acts = self.rollout.rule_acts(evidence.code, self.a[index])
@@ -126,8 +191,29 @@ class Batch:
             self.replaced.setdefault(index, []).append(evidence)
 
 
+Failure = tuple[int, Exception]  # index of the event
+
+
 class Detector(Protocol):
-    """One family of signs."""
+    """One family of signs.
+
+    Attributes:
+        name: in metrics and in ``Decision.degraded``.
+        sees: the kinds of events that it looks at.
+        counts: it remembers what it saw, so it must not look twice. On an event on which it raises it goes on with the
+            next: ``batch.failed``.
+        CODES: of the built-in signs among ``codes``.
+    """
+
+    name: ClassVar[str]
+    sees: ClassVar[Kinds] = ALL
+    counts: ClassVar[bool] = False
+    CODES: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def codes(self) -> Collection[str]:
+        """Of all the evidence that it may leave."""
+        return self.CODES
 
     def inspect(self, batch: Batch) -> None:
         """Look at every event of ``batch`` and ``batch.add`` what was seen."""

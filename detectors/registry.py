@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from detectors.behaviour import CallBehaviour, CallerWindows, Novelty, Recent, VictimWatch
 from detectors.campaign import CampaignIndex, Campaigns, TextCounts
@@ -28,9 +29,22 @@ class Memory:
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
-        """Nothing seen yet."""
-        windows = CallerWindows(rules.window_seconds * 1000, max_callers)
-        return cls(windows, Novelty(), VictimWatch(), CampaignIndex(), TextCounts(), Recent())
+        """Nothing seen yet. All bounds are in proportion to that on callers: of a million, 200,000 new numbers and as
+        many victims and texts, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was heard before.
+        """
+        fifth = max(1, max_callers // 5)
+        return cls(
+            CallerWindows(rules.window_seconds * 1000, max_callers),
+            Novelty(bits=(32 * max_callers).bit_length(), max_new=fifth),
+            VictimWatch(max_callees=fifth),
+            CampaignIndex(max_campaigns=max(1, max_callers // 50)),
+            TextCounts(max_texts=fifth),
+            Recent(max(1, max_callers // 10)),
+        )
+
+
+#: Of the detectors, in their order: labels of metrics.
+NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign")
 
 
 def build_detectors(

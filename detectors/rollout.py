@@ -57,6 +57,7 @@ class Stage(Struct, frozen=True, omit_defaults=True):
 
 
 ENFORCED: Final = Stage("enforce")
+OFF_TAG: Final = "+off"
 
 
 class Rollout:
@@ -65,14 +66,23 @@ class Rollout:
     Attributes:
         rules: by id (``TEXT_LOAN``, a composite, or a built-in code).
         feeds: by name.
+        enforcement: whether anything acts at all: the kill switch. All is seen and counted as ever.
     """
 
-    __slots__ = ("feeds", "rules")
+    __slots__ = ("enforcement", "feeds", "rules")
 
     def __init__(
-        self, rules: Mapping[str, Stage] = MappingProxyType({}), feeds: Mapping[str, Stage] = MappingProxyType({})
+        self,
+        rules: Mapping[str, Stage] = MappingProxyType({}),
+        feeds: Mapping[str, Stage] = MappingProxyType({}),
+        *,
+        enforcement: bool = True,
     ) -> None:
-        self.rules, self.feeds = dict(rules), dict(feeds)
+        self.rules, self.feeds, self.enforcement = dict(rules), dict(feeds), enforcement
+
+    def switched(self, *, enforcement: bool) -> Rollout:
+        """The same with enforcement on or off."""
+        return Rollout(self.rules, self.feeds, enforcement=enforcement)
 
     def rule_acts(self, rule: str, subject: str) -> bool:
         """Whether the rule acts on this subject (canonical acting number)."""
@@ -91,8 +101,10 @@ class Rollout:
         """The same with a rule, or ``feed:NAME``, in shadow."""
         if name.startswith("feed:"):
             feed = name.removeprefix("feed:")
-            return Rollout(self.rules, self.feeds | {feed: _shadow(self.feeds.get(feed, ENFORCED))})
-        return Rollout(self.rules | {name: _shadow(self.rules.get(name, ENFORCED))}, self.feeds)
+            feeds = self.feeds | {feed: _shadow(self.feeds.get(feed, ENFORCED))}
+            return Rollout(self.rules, feeds, enforcement=self.enforcement)
+        rules = self.rules | {name: _shadow(self.rules.get(name, ENFORCED))}
+        return Rollout(rules, self.feeds, enforcement=self.enforcement)
 
     def caps(self) -> dict[str, Cap]:
         """The caps by rule id or ``feed:NAME``."""
@@ -106,8 +118,10 @@ class Rollout:
         return stage.serial if stage else None
 
     def rules_tag(self) -> str:
-        """Goes behind the version of the rules: the same stages give the same tag, none gives ""."""
-        return _tag(self.rules)
+        """Goes behind the version of the rules: the same stages give the same tag, none gives "". While enforcement is
+        off it ends in ``OFF_TAG``.
+        """
+        return _tag(self.rules) + ("" if self.enforcement else OFF_TAG)
 
     def feeds_tag(self) -> str:
         """Goes behind the version of the lists."""

@@ -67,7 +67,7 @@ class Snapshot:
 
     @property
     def rules_version(self) -> str:
-        """Version of the rules: policy version, content digest, and a tag if some are on trial."""
+        """Version of the rules: policy version, content digest, and a tag if some are on trial, or nothing acts."""
         return self.rules.version + self.rollout.rules_tag()
 
     @property
@@ -93,4 +93,4 @@ def _concerning(rollout: Rollout, pack: RulePack) -> Rollout:
         version = versions.get(name, "")
         if stage.version in ("", version) and (version or name in BUILT_IN):
             rules[name] = structs.replace(stage, version=version)
-    return Rollout(rules, rollout.feeds)
+    return Rollout(rules, rollout.feeds, enforcement=rollout.enforcement)

@@ -23,6 +23,7 @@ from aiokafka.partitioner import murmur2
 
 from detectors.model.events import Event
 from stream.clock import Clock
+from stream.kafka import Kafka
 from stream.topics import Topic, topic_for
 from stream.wire import ce_headers, encode_event
 
@@ -105,8 +106,8 @@ class Schedule:
 class Driver:
     """Publishes to one cluster. An async context manager."""
 
-    def __init__(self, bootstrap: str, clock: Clock) -> None:
-        self._bootstrap, self._clock = bootstrap, clock
+    def __init__(self, kafka: Kafka, clock: Clock) -> None:
+        self._kafka, self._clock = kafka, clock
         self._pending: list[asyncio.Future[Any]] = []
         self._builders: dict[tuple[str, int], Any] = {}
         self._counts: dict[str, int] = {}
@@ -115,13 +116,17 @@ class Driver:
     async def __aenter__(self) -> Driver:
         """Connect."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap.split(","),
+            **self._kafka.producer_options(),
             acks="all",
             enable_idempotence=True,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
         )
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,8 +1,8 @@
 """The composition root: the only place where the parts of a worker are built and joined.
 
-    settings ── Live (files, topics) ── engine ─────┐
-             ── Output (producer) ── DeadLetters ───┼── one Interceptor per input topic ── ChunkApp (consumer)
-             ── Metrics ── HealthServer ────────────┘
+    settings ── Live (files, topics) ── engine ── Shards ─┐
+             ── Output (producer) ── Outbox ──────────────┼── one Interceptor per input topic ── ChunkApp (consumer)
+             ── Metrics ── HealthServer ──────────────────┘
 
 Faust's own Worker is not used: it parses the command line, owns the loop and its exit code does not tell a crash from
 a stop reliably.
@@ -13,10 +13,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
 import uvloop
@@ -25,16 +24,20 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from detectors.engine import Engine
 from detectors.model.errors import LanjieError
 from stream.agents.intercept import Interceptor
-from stream.backfill import Progress
+from stream.backfill import Backfill
 from stream.clock import Clock, SystemClock
-from stream.deadletter import DeadLetters
+from stream.condition import Condition
 from stream.metrics import Metrics
+from stream.outbox import AtLeastOnce, Outbox
 from stream.output import Output
 from stream.process import Deadline, StateFile
+from stream.progress import Progress
 from stream.settings import Settings
-from stream.topics import ALL, DECISIONS, INPUTS
-from stream.topics_admin import ensure_topics
-from stream.transport import ChunkApp, ChunkConsumer, ChunkSchema
+from stream.shards import Shards
+from stream.topics import ALL, DECISIONS, INPUTS, LISTS, RULES, dlq
+from stream.topics_admin import TopicsError, ensure_topics
+from stream.transactions import ExactlyOnce
+from stream.transport import ChunkApp, ChunkConsumer, ChunkSchema, Holder
 from stream.updates.brakes import Brakes
 from stream.updates.live import Live
 from stream.web.health import HealthServer
@@ -49,19 +52,20 @@ SESSION_TIMEOUT: Final = 10.0
 HEARTBEAT: Final = 2.0
 #: Seconds. What is redelivered after a crash is at most what was decided in this time.
 COMMIT_INTERVAL: Final = 1.0
-#: Seconds that a chunk may wait for its commit before we call the worker sick. Above Output's delivery timeout,
-#: which ends in a failure of its own.
-COMMIT_STUCK: Final = 60.0
 WATCH_INTERVAL: Final = 0.5
+KAFKA_RETRY: Final = 5.0  # seconds between tries to reach Kafka at the start
+_WRITTEN: Final = (DECISIONS, *INPUTS, *(dlq(topic) for topic in (*INPUTS, LISTS, RULES)))
 
 
 def build_app(
     settings: Settings,
     *,
     engine: Engine,
-    output: Output,
+    outbox: Outbox,
+    fail: Callable[[BaseException], None],
     metrics: Metrics,
     progress: Progress,
+    holder: Holder | None = None,
     clock: Clock | None = None,
 ) -> ChunkApp:
     """The Faust app with one agent per input topic.
@@ -76,7 +80,9 @@ def build_app(
         chunk_topics=[topic.name for topic in inputs],
         max_in_flight=settings.max_in_flight,
         clock=clock,
-        broker=";".join(f"kafka://{address}" for address in settings.bootstrap.split(",")),
+        holder=holder,
+        consumer_group_instance_id=settings.instance or None,
+        **settings.kafka.faust_options(),
         store="memory://",
         datadir=settings.data_dir / "faust",
         autodiscover=False,
@@ -94,14 +100,13 @@ def build_app(
         broker_heartbeat_interval=HEARTBEAT,
         broker_rebalance_timeout=30.0,
     )
-    dead_letters = DeadLetters(output)
     for topic in inputs:
         interceptor = Interceptor(
             topic,
-            settings.named(DECISIONS),
+            group=settings.group,
             engine=engine,
-            output=output,
-            dead_letters=dead_letters,
+            outbox=outbox,
+            fail=fail,
             metrics=metrics,
             clock=clock,
             progress=progress,
@@ -111,20 +116,26 @@ def build_app(
     return app
 
 
+def build_outbox(settings: Settings, output: Output) -> Outbox:
+    """The way out that the settings ask for."""
+    decisions = settings.named(DECISIONS).name
+    if settings.delivery == "exactly-once":
+        name = f"{settings.topic_prefix}{settings.group}"
+        return ExactlyOnce(output, decisions, group=settings.group, name=name)
+    return AtLeastOnce(output, decisions)
+
+
 class Worker:
-    """One worker from start to exit. It is its own health probe."""
+    """One worker from start to exit."""
 
     def __init__(self, settings: Settings, *, registry: CollectorRegistry, clock: Clock | None = None) -> None:
         self.settings, self.clock = settings, clock or SystemClock()
         self.metrics = Metrics(registry)
-        self.health = HealthServer(self, registry, host=settings.metrics_host, port=settings.metrics_port)
-        self.metrics.watch(lag=self._lag, in_flight=self._in_flight, ready=lambda: float(not self.unready()))
-        self._progress = Progress()
-        self._app: ChunkApp | None = None
-        self._engine: Engine | None = None
+        self.condition = Condition(settings.group, self.clock)
+        self.health = HealthServer(self.condition, registry, host=settings.metrics_host, port=settings.metrics_port)
+        self.metrics.watch(self.condition)
         self._live = Live(settings, metrics=self.metrics, clock=self.clock)
         self._stop = asyncio.Event()
-        self._failure: BaseException | None = None
         self._watchdog: Deadline | None = None
 
     async def run(self) -> int:
@@ -141,25 +152,42 @@ class Worker:
         finally:
             state.remove()
             await self.health.stop()
-        return EXIT_FAILED if self._failure else EXIT_OK
+        return EXIT_FAILED if self.condition.failure else EXIT_OK
 
     async def _work(self) -> None:
         settings = self.settings
-        await ensure_topics(
-            settings.bootstrap, [settings.named(topic) for topic in ALL], replication=settings.replication
-        )
+        if await self._unless_stopped(self._topics_there()) is None:
+            return
         if (snapshot := await self._unless_stopped(self._live.first())) is None:
             return
         gc.freeze()  # millions of list entries are not to be walked by every full collection
-        self._engine = engine = Engine(snapshot, market=settings.market or None)
-        self._watch_engine(engine)
-        output = Output(settings.bootstrap, self._fail)
-        await output.start()
-        self._app = app = build_app(
-            settings, engine=engine, output=output, metrics=self.metrics, clock=self.clock, progress=self._progress
+        self.condition.engine = engine = Engine(
+            snapshot, market=settings.market or None, max_callers=settings.max_callers
         )
+        self._watch_engine(engine)
+        output = Output(settings.kafka, self._fail, [settings.named(topic).name for topic in _WRITTEN])
+        await output.start()
+        _check_partitions(settings, output)
+        outbox = build_outbox(settings, output)
+        progress = Progress()
+        self.condition.shards = shards = Shards(
+            settings,
+            engine,
+            outbox,
+            progress,
+            make=engine.empty,
+            metrics=self.metrics,
+            clock=self.clock,
+            fail=self._fail,
+        )
+        self.condition.app = app = build_app(
+            settings, engine=engine, outbox=outbox, fail=self._fail, metrics=self.metrics, clock=self.clock,
+            progress=progress, holder=shards,
+        )  # fmt: skip
         brakes = Brakes(settings, output, metrics=self.metrics, clock=self.clock)
-        following = asyncio.create_task(self._live.run(engine, output, self._progress, self._assigned))
+        following = asyncio.create_task(
+            self._live.run(engine, output, lambda: Backfill(shards, progress, clock=self.clock))
+        )
         try:
             app.finalize()
             await app.start()
@@ -170,7 +198,23 @@ class Worker:
             brakes.stop()
             await self._live.stop()
             await self._drain(app)
+            await shards.stop()
             await output.stop()
+
+    async def _topics_there(self) -> bool:
+        """Wait for Kafka, and for our topics there."""
+        settings = self.settings
+        while True:
+            try:
+                topics = [settings.named(topic) for topic in ALL]
+                await ensure_topics(settings.kafka, topics, replication=settings.replication)
+            except TopicsError as problem:
+                self.condition.waiting_for = str(problem)
+                log.error("%s; tried again every %g s", problem, KAFKA_RETRY)  # noqa: TRY400 - no trace: it says all
+                await asyncio.sleep(KAFKA_RETRY)
+            else:
+                self.condition.waiting_for = ""
+                return True
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What ``work`` returns; None if we are told to stop before."""
@@ -194,13 +238,10 @@ class Worker:
                 self._fail(app.crash_reason or RuntimeError("Faust crashed"))
             if following.done():
                 self._fail(following.exception() or RuntimeError("nobody follows lists and rules any more"))
-            if (consumer := self._consumer()) and (part := consumer.part):  # 0 while partitions move
+            if (consumer := self.condition.consumer) and (part := consumer.part):  # 0 while partitions move
                 engine.part = part
-                mine = self._assigned()
-                for gone in self._progress.decided.keys() - mine.keys() if mine else ():
-                    del self._progress.decided[gone]
-            trips, engine.trips = engine.trips, []
-            brakes.tell(trips)
+            brakes.tell(list(engine.trips))
+            engine.trips.clear()
             try:
                 await asyncio.wait_for(self._stop.wait(), WATCH_INTERVAL)
             except TimeoutError:
@@ -208,21 +249,22 @@ class Worker:
 
     async def _drain(self, app: ChunkApp) -> None:
         """Finish what is in flight, commit, leave the group. After a failure do not wait for what cannot finish."""
-        if self._failure and isinstance(app.consumer, ChunkConsumer):
-            await app.consumer.crash(self._failure)
+        if self.condition.failure and isinstance(app.consumer, ChunkConsumer):
+            await app.consumer.crash(self.condition.failure)
         await app.stop()
 
     def _ask_to_stop(self) -> None:
         log.info("asked to stop: draining")
         self._deadline()
+        self.condition.stopping = True
         self._stop.set()
 
     def _ask_to_reload(self) -> None:
         self._live.ask()
 
     def _fail(self, error: BaseException) -> None:
-        if self._failure is None:
-            self._failure = error
+        if self.condition.failure is None:
+            self.condition.failure = error
             self.metrics.delivery_failures.inc()
             log.critical("stopping, to go on from the last commit after a restart: %s", type(error).__name__)
         self._stop.set()
@@ -233,58 +275,16 @@ class Worker:
             self._watchdog = Deadline(self.settings.shutdown_seconds)
             self._watchdog.start()
 
-    # -- Probe
 
-    def sick(self) -> list[str]:
-        """Reasons to restart the worker."""
-        reasons = []
-        if self._failure:
-            reasons.append(f"failed: {type(self._failure).__name__}")
-        if (consumer := self._consumer()) and (age := consumer.oldest_age(self.clock.monotonic())) > COMMIT_STUCK:
-            reasons.append(f"the oldest chunk waits for its commit for {age:.0f} s")
-        return reasons
-
-    def unready(self) -> list[str]:
-        """Reasons to wait."""
-        reasons = self.sick()
-        if self._stop.is_set():
-            reasons.append("stopping")
-        if self._engine is None:
-            reasons.append("lists and rules are being loaded")
-        elif not sum(self._engine.snapshot.list_sizes.values()):
-            reasons.append("the number lists are empty: set LANJIE_LISTS, or say `lanjie lists import`")
-        if not (consumer := self._consumer()) or not consumer.assignment():
-            reasons.append("no partitions are assigned")
-        elif self._app and self._app.rebalancing:
-            reasons.append("partitions are being reassigned")
-        return reasons
-
-    def about(self) -> dict[str, Any]:
-        """For the index."""
-        consumer = self._consumer()
-        return {
-            "name": "lanjie worker",
-            "pid": os.getpid(),
-            "group": self.settings.group,
-            "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in consumer.assignment()) if consumer else [],
-        }
-
-    def _consumer(self) -> ChunkConsumer | None:
-        consumer = self._app.consumer if self._app and self._app.started else None
-        return consumer if isinstance(consumer, ChunkConsumer) and consumer.connected else None
-
-    def _assigned(self) -> dict[tuple[str, int], int]:
-        """Our partitions, with what is committed of each. None while they move."""
-        consumer = self._consumer()
-        if consumer is None or self._app is None or self._app.rebalancing:
-            return {}
-        return consumer.committed()
-
-    def _lag(self) -> dict[tuple[str, int], int]:
-        return consumer.lag() if (consumer := self._consumer()) else {}
-
-    def _in_flight(self) -> float:
-        return consumer.in_flight if (consumer := self._consumer()) else 0
+def _check_partitions(settings: Settings, output: Output) -> None:
+    """
+    Raises:
+        TopicsError: a shard is partition n of all of them, so they must have the same number.
+    """
+    counts = {name: output.partitions(name) for name in (settings.named(topic).name for topic in (*INPUTS, DECISIONS))}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise TopicsError(f"partitions: {found}; expected the same number of all: add partitions to the smaller ones")
 
 
 def run_worker(settings: Settings) -> int:

@@ -7,9 +7,9 @@ Key, value and headers are the original's. Added: ``dlq.reason`` (names the fiel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka.structs import ConsumerRecord as Record
 
@@ -32,6 +32,16 @@ class DeadLetter:
     reason: str
 
 
+class Packed(NamedTuple):
+    """A dead letter as it goes on the wire."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
 class DeadLetters:
     """The way to the DLQ."""
 
@@ -40,26 +50,31 @@ class DeadLetters:
 
     async def send(self, letters: Iterable[DeadLetter]) -> list[asyncio.Future[Any]]:
         """Send; the futures are done when the broker has acknowledged."""
-        return [await self._send(letter) for letter in letters]
+        return [await self._output.send_one(*packed(letter, self._output.partitions)) for letter in letters]
 
-    async def _send(self, letter: DeadLetter) -> asyncio.Future[Any]:
-        record = letter.record
-        topic = f"{record.topic}.dlq"
-        headers, key, value = [*record.headers, *_headers(letter)], record.key, record.value
-        # The broker limits the *compressed* batch: key and headers may be of any size once unpacked.
-        if key is not None and len(key) > MAX_ASIDE_BYTES:
-            headers.append(("dlq.cut_key_from", b"%d" % len(key)))
-            key = key[:MAX_ASIDE_BYTES]
-        if (size := sum(len(name) + len(each or b"") for name, each in record.headers)) > MAX_ASIDE_BYTES:
-            headers = [*headers[len(record.headers) :], ("dlq.cut_headers_from", b"%d" % size)]
-        if value is not None and len(value) > MAX_VALUE_BYTES:
-            headers.append(("dlq.cut_from", b"%d" % len(value)))
-            value = value[:MAX_VALUE_BYTES]
-        elif value is None and key is None:
-            value = b""  # Kafka takes no record without key and value
-            headers.append(("dlq.was_null", b"true"))
-        partition = await self._output.partition(topic, record.partition)
-        return await self._output.send_one(topic, partition, key, value, headers)
+
+def packed(letter: DeadLetter, partitions: Callable[[str], int]) -> Packed:
+    """The letter, to the partition that its record came from.
+
+    Args:
+        partitions: how many a topic has.
+    """
+    record = letter.record
+    topic = f"{record.topic}.dlq"
+    headers, key, value = [*record.headers, *_headers(letter)], record.key, record.value
+    # The broker limits the *compressed* batch: key and headers may be of any size once unpacked.
+    if key is not None and len(key) > MAX_ASIDE_BYTES:
+        headers.append(("dlq.cut_key_from", b"%d" % len(key)))
+        key = key[:MAX_ASIDE_BYTES]
+    if (size := sum(len(name) + len(each or b"") for name, each in record.headers)) > MAX_ASIDE_BYTES:
+        headers = [*headers[len(record.headers) :], ("dlq.cut_headers_from", b"%d" % size)]
+    if value is not None and len(value) > MAX_VALUE_BYTES:
+        headers.append(("dlq.cut_from", b"%d" % len(value)))
+        value = value[:MAX_VALUE_BYTES]
+    elif value is None and key is None:
+        value = b""  # Kafka takes no record without key and value
+        headers.append(("dlq.was_null", b"true"))
+    return Packed(topic, record.partition % partitions(topic), key, value, headers)
 
 
 def _headers(letter: DeadLetter) -> Headers:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+#: What a worker may be doing (``stream.condition``). Stalled: a chunk waits for its commit for too long.
+STATES: Final = (
+    "waiting_for_kafka", "starting", "rebalancing", "recovering", "running", "stalled", "stopping", "failed",
+)  # fmt: skip
 STAGES: Final = ("decode", "decide", "encode", "deliver")
 #: Seconds. Fine where the target is (a decision before the phone rings), coarse where it is lost anyway.
 END_TO_END_BOUNDS: Final = (
@@ -21,6 +25,7 @@ END_TO_END_BOUNDS: Final = (
 )  # fmt: skip
 STAGE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 CHANGE_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+RECOVERY_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 CHUNK_BOUNDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 Lag = Mapping[tuple[str, int], int]
@@ -69,6 +74,43 @@ class LagCollector(Collector):
         yield family
 
 
+class Watched(Protocol):
+    """What is asked when it is scraped."""
+
+    @property
+    def state(self) -> str:
+        """One of ``STATES``."""
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks fetched and not acknowledged."""
+
+    @property
+    def recovering(self) -> int:
+        """Partition numbers that wait for their windows."""
+
+    def lag(self) -> Lag:
+        """Records behind the end, by input partition."""
+
+    def unready(self) -> list[str]:
+        """Reasons to wait."""
+
+
+class StateCollector(Collector):
+    """What the worker is doing: 1 for one of ``STATES``, 0 for the others."""
+
+    def __init__(self, source: Watched) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus scrapes."""
+        family = GaugeMetricFamily("lanjie_worker_state", "1 for what the worker is doing.", labels=["state"])
+        state = self._source.state
+        for each in STATES:
+            family.add_metric([each], float(each == state))
+        yield family
+
+
 class Metrics:
     """The metrics of one worker."""
 
@@ -95,6 +137,21 @@ class Metrics:
         )
         self.chunk_size = Histogram(
             "lanjie_chunk_records", "Records in a chunk.", ["topic"], registry=r, buckets=CHUNK_BOUNDS
+        )
+        self.recovery_seconds = Histogram(
+            "lanjie_recovery_seconds",
+            "From when a partition number was assigned to when its events were decided again.",
+            registry=r,
+            buckets=RECOVERY_BOUNDS,
+        )
+        self.recovered = Counter(
+            "lanjie_recovered_events", "Events decided again to make the windows of assigned partitions.", registry=r
+        )
+        self.recovery_skipped = Counter(
+            "lanjie_recovery_skipped_events", "Events left out of these windows, for want of time.", registry=r
+        )
+        self.recovering = Gauge(
+            "lanjie_recovering_partitions", "Partition numbers that wait for their windows.", registry=r
         )
         self.in_flight = Gauge("lanjie_in_flight_chunks", "Chunks fetched and not yet acknowledged.", registry=r)
         self.active_callers = Gauge("lanjie_active_callers", "Callers held in behaviour windows.", registry=r)
@@ -165,9 +222,39 @@ class Metrics:
         self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
         for stage in STAGES:
             self.stage.labels(stage)
+        self._count_faults(registry)
 
-    def watch(self, *, lag: Callable[[], Lag], in_flight: Callable[[], float], ready: Callable[[], float]) -> None:
-        """Ask these when scraped."""
-        self.registry.register(LagCollector(lag))
-        self.in_flight.set_function(in_flight)
-        self.ready.set_function(ready)
+    def _count_faults(self, r: CollectorRegistry) -> None:
+        self.enforcement = Gauge("lanjie_enforcement", "1 while measures are taken, 0 while all pass.", registry=r)
+        self.enforcement.set(1)
+        self.detector_failures = Counter(
+            "lanjie_detector_failures",
+            "Batches on which a detector raised, or that took it too long.",
+            ["detector", "kind"],
+            registry=r,
+        )
+        self.detector_off = Gauge(
+            "lanjie_detector_off", "1 while decisions are made without this detector.", ["detector"], registry=r
+        )
+        self.degraded = Counter(
+            "lanjie_degraded_decisions", "Decisions made without a detector, or by lists only.", ["lacks"], registry=r
+        )
+        self.deadline_misses = Counter(
+            "lanjie_deadline_misses", "Decisions acknowledged after their deadline.", ["topic"], registry=r
+        )
+        self.stage_overruns = Counter(
+            "lanjie_stage_overruns",
+            "Chunks for which a stage took more than its share of the deadline.",
+            ["stage"],
+            registry=r,
+        )
+        for stage in STAGES:
+            self.stage_overruns.labels(stage)
+
+    def watch(self, source: Watched) -> None:
+        """Ask it when scraped."""
+        self.registry.register(LagCollector(source.lag))
+        self.registry.register(StateCollector(source))
+        self.in_flight.set_function(lambda: source.in_flight)
+        self.recovering.set_function(lambda: source.recovering)
+        self.ready.set_function(lambda: float(not source.unready()))

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from mode import Service
 
-Row = tuple[bytes | None, bytes]  #: key, value
+from stream.kafka import Kafka
+
 Headers = Sequence[tuple[str, bytes]]
+Row = tuple[bytes | None, bytes, Headers]  #: key, value, headers
 Delivery = asyncio.Future[None]
 
 #: Bytes. A chunk of 500 plain decisions is 130 KB; the broker's limit for a batch is 1 MiB.
@@ -29,13 +31,26 @@ MAX_RECORD_BYTES: Final = 2 << 20
 DELIVERY_TIMEOUT_MS: Final = 30_000
 
 
+def producer(kafka: Kafka, **options: Any) -> AIOKafkaProducer:
+    """A producer that loses nothing and repeats nothing."""
+    return AIOKafkaProducer(
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=MAX_BATCH_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
+        request_timeout_ms=DELIVERY_TIMEOUT_MS,
+        **kafka.producer_options(),
+        **options,
+    )
+
+
 class _Parcel:
-    """Rows that are delivered when all batches that hold some of them are."""
+    """Rows that are delivered when all batches that hold some of them are; none is packed before ``after`` is done."""
 
-    __slots__ = ("delivery", "open_parts", "rows")
+    __slots__ = ("after", "delivery", "open_parts", "rows")
 
-    def __init__(self, rows: Sequence[Row], delivery: Delivery) -> None:
-        self.rows, self.delivery = rows, delivery
+    def __init__(self, rows: Sequence[Row], delivery: Delivery, after: Awaitable[Any] | None = None) -> None:
+        self.rows, self.delivery, self.after = rows, delivery, after
         self.open_parts = 1  # the rows that are in no batch yet; packing the last row closes it
 
     def close_part(self) -> None:
@@ -68,6 +83,14 @@ class _Lane:
 
     async def _drive(self) -> None:
         while self._waiting:
+            head = self._waiting[0]
+            if head.after is not None:
+                try:
+                    await head.after
+                except Exception as error:  # noqa: BLE001 - what was to be there before is not
+                    self._failed(error, [])
+                    return
+                head.after = None
             batch, held = self._pack()
             try:
                 # Returns once the batch before has left: meanwhile more is collected for the next one.
@@ -80,12 +103,12 @@ class _Lane:
     def _pack(self) -> tuple[Any, list[_Parcel]]:
         """One batch of what waits, and the parcels of which it holds rows."""
         batch, held = self._producer.create_batch(), []
-        while self._waiting:
+        while self._waiting and self._waiting[0].after is None:
             parcel = self._waiting[0]
             start = self._row
-            for key, value in parcel.rows[start:]:
+            for key, value, headers in parcel.rows[start:]:
                 # A row larger than a batch is accepted as the only one in its batch.
-                if batch.append(timestamp=None, key=key, value=value) is None:
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                     break
                 self._row += 1
             if self._row > start:
@@ -120,42 +143,42 @@ class Output(Service):
     """Our producer.
 
     Args:
-        bootstrap: ``host:port``, comma separated.
         fail: told of a delivery that failed for good. It must stop the worker: the chunk is never acked, and
             nothing after it in its partition is committed.
+        topics: that are written to.
     """
 
-    def __init__(self, bootstrap: str, fail: Callable[[BaseException], None], **kwargs: Any) -> None:
+    def __init__(
+        self, kafka: Kafka, fail: Callable[[BaseException], None], topics: Iterable[str], **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self._bootstrap = bootstrap
-        self.fail = fail
+        self.kafka, self.fail = kafka, fail
         self._lanes: dict[tuple[str, int], _Lane] = {}
-        self._partitions: dict[str, int] = {}
+        self._partitions = dict.fromkeys(topics, 0)
 
     async def on_start(self) -> None:
-        """Connect."""
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap.split(","),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_RECORD_BYTES,
-            request_timeout_ms=DELIVERY_TIMEOUT_MS,
-        )
+        """Connect, and ask for the number of partitions of our topics.
+
+        Raises:
+            KafkaError: they cannot be had.
+        """
+        self._producer = producer(self.kafka)
         await self._producer.start()
+        for topic in self._partitions:
+            self._partitions[topic] = len(await self._producer.partitions_for(topic))
 
     async def on_stop(self) -> None:
         """Send what is left and disconnect."""
         await self._producer.stop()
 
-    async def partition(self, topic: str, like: int) -> int:
-        """The partition of ``topic`` for what came from input partition ``like``."""
-        if topic not in self._partitions:
-            self._partitions[topic] = len(await self._producer.partitions_for(topic))
-        return like % self._partitions[topic]
+    def partitions(self, topic: str) -> int:
+        """How many ``topic`` has."""
+        return self._partitions[topic]
 
-    def send_chunk(self, topic: str, partition: int, rows: Sequence[Row]) -> Delivery:
-        """Send ``rows``, at least one, in order after those before.
+    def send_chunk(
+        self, topic: str, partition: int, rows: Sequence[Row], after: Awaitable[Any] | None = None
+    ) -> Delivery:
+        """Send ``rows``, at least one, in order after those before, and once ``after`` is done.
 
         Returns:
             A future that is done when the broker has acknowledged all of them. Its failure is reported by itself.
@@ -163,7 +186,7 @@ class Output(Service):
         if (lane := self._lanes.get((topic, partition))) is None:
             lane = self._lanes[topic, partition] = _Lane(self._producer, topic, partition, self.fail)
         delivery: Delivery = asyncio.get_running_loop().create_future()
-        lane.add(_Parcel(rows, delivery))
+        lane.add(_Parcel(rows, delivery, after))
         return delivery
 
     async def send_one(

@@ -38,7 +38,10 @@ class StateFile:
             pid = left.stem.removeprefix("worker-")
             if pid.isdigit() and not _exists(int(pid)):
                 left.unlink(missing_ok=True)
-        self._path.write_bytes(dump_json({"pid": os.getpid(), "metrics_url": f"{url}/metrics", "url": url}))
+        try:
+            self._path.write_bytes(dump_json({"pid": os.getpid(), "metrics_url": f"{url}/metrics", "url": url}))
+        except OSError as error:  # a full disk is no reason not to decide
+            log.warning("%s: %s; who looks for workers there does not find this one", self._path, error.strerror)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

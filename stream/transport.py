@@ -3,7 +3,8 @@
 Of the topics in ``ChunkApp.chunk_topics``, what one fetch brings of one partition travels as ONE message whose value
 is a ``Chunk``. The rest of Faust's path (fetcher, conductor, stream, ack, commit) stays stock:
 
-    _getmany       packs each partition's records into one chunk         (stock: a list of records)
+    _getmany       packs each partition's records into one chunk         (stock: a list of records);
+                   leaves out partitions that the app holds
     _to_message    enters the chunk in its partition's ledger             (stock: one message per record)
     ack            marks that very chunk object                           (stock: an offset in a set)
     _new_offset    takes finished chunks off the ledger's head            (stock: a search for gaps in offsets)
@@ -17,8 +18,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
@@ -97,6 +98,22 @@ class Ledger:
 FETCH_MAX_WAIT_MS: Final = 10
 
 
+HELD_WAIT: Final = 0.02  #: seconds between looks whether a partition is let go, if all are held
+
+
+class Holder(Protocol):
+    """Who prepares partitions before anything of them is fetched."""
+
+    def held(self, topic: str, partition: int) -> bool:
+        """Whether to wait with this one."""
+
+    def assigned(self, shards: Collection[int]) -> None:
+        """Partitions of these numbers are ours now, and no others."""
+
+    async def revoked(self, shards: Collection[int]) -> None:
+        """They are not ours any more; what was in flight is done."""
+
+
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc,unused-ignore]
     """The driver's consumer thread with a short fetch wait."""
 
@@ -127,6 +144,12 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
             self._space.clear()
             await self.wait_first(self._space.wait(), self.suspend_flow.wait(), timeout=timeout)
             if self.in_flight >= self.app.max_in_flight:
+                return {}
+        holder = self.app.holder
+        if active_partitions and holder is not None:
+            active_partitions = {tp for tp in active_partitions if not holder.held(tp.topic, tp.partition)}
+            if not active_partitions:  # aiokafka takes an empty set for all
+                await self.wait_first(self.suspend_flow.wait(), timeout=HELD_WAIT)
                 return {}
         fetched = await super()._getmany(active_partitions, timeout)
         return {tp: self._pack(ensure_TP(tp), records) for tp, records in fetched.items()}
@@ -217,6 +240,37 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self.ledgers.pop(tp, None)
+        if self.app.holder is not None:
+            await self.app.holder.revoked(self._numbers(revoked))
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the holder first: nothing is fetched before it lets go."""
+        if self.app.holder is not None:
+            self.app.holder.assigned(self._numbers(assigned))
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    # Stock lets this thread's code resolve a future of the consumer's loop, which does not wake that loop: with nothing
+    # being fetched, as before the first assignment, it would not notice.
+
+    async def threadsafe_partitions_revoked(
+        self, receiver_loop: asyncio.AbstractEventLoop, revoked: set[TP]  # noqa: ARG002 - Faust's signature
+    ) -> None:
+        """Called in the consumer's thread."""
+        work = asyncio.run_coroutine_threadsafe(self.on_partitions_revoked(revoked), self.loop)
+        await asyncio.wrap_future(work)
+
+    async def threadsafe_partitions_assigned(
+        self,
+        receiver_loop: asyncio.AbstractEventLoop,  # noqa: ARG002 - Faust's signature
+        assigned: set[TP],
+        generation_id: int = 0,
+    ) -> None:
+        """Called in the consumer's thread."""
+        work = asyncio.run_coroutine_threadsafe(self.on_partitions_assigned(assigned, generation_id), self.loop)
+        await asyncio.wrap_future(work)
+
+    def _numbers(self, partitions: Iterable[TP]) -> set[int]:
+        return {tp.partition for tp in partitions if tp.topic in self.app.chunk_topics}
 
     # -- what health and metrics ask
 
@@ -236,13 +290,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         client: Any = self._thread._consumer  # noqa: SLF001 - tests/contract/test_faust_seam.py
         counts = [len(client.partitions_for_topic(topic) or ()) for topic in self.app.chunk_topics]
         return len(self.assignment()) / (sum(counts) or 1)
-
-    def committed(self) -> dict[tuple[str, int], int]:
-        """Of each assigned partition the offset that was committed last; where nothing was, where reading began."""
-        return {
-            (tp.topic, tp.partition): self._committed_offset[tp] or self._read_offset[tp] or 0
-            for tp in self.assignment()
-        }
 
     def oldest_age(self, now: float) -> float:
         """Seconds since the delivery of the oldest chunk that is not committed; 0 without one."""
@@ -290,11 +337,13 @@ class ChunkApp(faust.App):
         chunk_topics: Iterable[str],
         max_in_flight: int,
         clock: Clock | None = None,
+        holder: Holder | None = None,
         **conf: Any,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
         self.max_in_flight = max_in_flight
         self.clock: Clock = clock or SystemClock()
+        self.holder = holder
         super().__init__(id, **conf)
 
     def _new_transport(self) -> TransportT:

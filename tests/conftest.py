@@ -9,6 +9,7 @@ import pytest
 
 from stream.cli.broker_process import KafkaFailed, KafkaUnavailable
 from stream.cli.kafka_local import ExistingKafka, LocalKafka, MockKafka
+from stream.kafka import Kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap address of a real Kafka: LANJIE_BOOTSTRAP, else our own."""
     if existing := os.environ.get("LANJIE_BOOTSTRAP"):
-        yield ExistingKafka(existing).up()
+        yield ExistingKafka(Kafka.plain(existing)).up()
         return
     broker = LocalKafka(tmp_path_factory.mktemp("kafka"), die_with_parent=True)
     try:

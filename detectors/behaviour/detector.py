@@ -8,7 +8,7 @@ from typing import Final
 from detectors.behaviour.marks import marks
 from detectors.behaviour.novelty import Novelty
 from detectors.behaviour.window import COUNTERS, CallerWindows, View
-from detectors.contract import Batch, NearMiss
+from detectors.contract import Batch, Detector, NearMiss
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.model.numbers import Canonical
@@ -29,8 +29,11 @@ _SETTLED: Final = 6
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 
 
-class CallBehaviour:
+class CallBehaviour(Detector):
     """Counts what a caller does and says when the thresholds of a rule are reached; the code is the rule's id."""
+
+    name = "behaviour"
+    counts = True
 
     def __init__(self, rules: Sequence[BehaviourRule], windows: CallerWindows, novelty: Novelty) -> None:
         self._rules = sorted(((_base(rule), rule, _needed(rule)) for rule in rules), key=lambda each: each[0])
@@ -39,27 +42,35 @@ class CallBehaviour:
         self._lowest = min((_looked_at(base, rule) for base, rule, _ in self._rules), default=1 << 62)
         self._no_change = [each for each in self._rules if each[1].measure not in _CHANGES]
 
+    @property
+    def codes(self) -> frozenset[str]:
+        """The ids of its rules."""
+        return frozenset(rule.id for _, rule, _ in self._rules)
+
     def inspect(self, batch: Batch) -> None:
         count, novelty, a, lowest, repeated = self._windows.count, self._novelty, batch.a, self._lowest, batch.repeated
         numbers, bits = marks(batch.keys[len(a) :])
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
         for i, (event, caller, number, bit) in enumerate(zip(batch.events, a, numbers, bits, strict=True)):
-            kind = type(event)
-            if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
-                continue
-            if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
-                if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]
+            try:
+                kind = type(event)
+                if not caller or (kind is CallEvent and event.direction != "originating"):  # type: ignore[union-attr]
                     continue
-            elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
-                novelty.woke(caller, event.time)
-            if i in repeated:  # judged by what was counted when it came first
-                self._judge(batch, i, caller, event.time, -self._windows.view(caller).count("events"))
-                continue
-            events = count(caller, number, bit, event)
-            if events == 1:
-                novelty.heard(caller, event.time)
-            if events < 0 or events >= lowest:
-                self._judge(batch, i, caller, event.time, events)
+                if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
+                    if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]
+                        continue
+                elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
+                    novelty.woke(caller, event.time)
+                if i in repeated:  # judged by what was counted when it came first
+                    self._judge(batch, i, caller, event.time, -self._windows.view(caller).count("events"))
+                    continue
+                events = count(caller, number, bit, event)
+                if events == 1:
+                    novelty.heard(caller, event.time)
+                if events < 0 or events >= lowest:
+                    self._judge(batch, i, caller, event.time, events)
+            except Exception as error:  # noqa: BLE001 - raised again where nobody guards
+                batch.failed(i, error)
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules whose every measure is most of the way to its threshold."""

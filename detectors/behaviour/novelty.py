@@ -11,8 +11,7 @@ from zlib import crc32
 from detectors.model.numbers import Canonical
 
 DAY_MS = 86_400_000
-_BITS = 25  # 4 MiB each: 1 % taken for known at 1.7 million numbers in a filter, 10 % at 6 million
-_MASK = (1 << _BITS) - 1
+_LEAST_BITS = 10
 
 
 class Novelty:
@@ -22,11 +21,17 @@ class Novelty:
         span_ms: that a filter is filled before the older one is dropped; numbers silent for two spans are new again.
         fresh_ms: for how long a number counts as new.
         max_new: bound on new numbers remembered.
+        bits: a filter has two to this power. 25 are 4 MiB: 1 % taken for known at 1.7 million numbers, 10 % at 6
+            million.
     """
 
-    def __init__(self, span_ms: int = 30 * DAY_MS, fresh_ms: int = 3 * DAY_MS, max_new: int = 200_000) -> None:
+    def __init__(
+        self, span_ms: int = 30 * DAY_MS, fresh_ms: int = 3 * DAY_MS, max_new: int = 200_000, bits: int = 25
+    ) -> None:
         self._span, self._fresh, self._max = span_ms, fresh_ms, max_new
-        self._young, self._old = bytearray(1 << _BITS - 3), bytearray(1 << _BITS - 3)
+        bits = max(bits, _LEAST_BITS)
+        self._mask, self._bytes = (1 << bits) - 1, 1 << bits - 3
+        self._young, self._old = bytearray(self._bytes), bytearray(self._bytes)
         self._began = self._turned = 0
         self._new: dict[Canonical, int] = {}
         self._woken: dict[Canonical, int] = {}
@@ -36,9 +41,9 @@ class Novelty:
         if not self._began:
             self._began = self._turned = time
         if time - self._turned >= self._span:
-            self._young, self._old, self._turned = bytearray(1 << _BITS - 3), self._young, time
+            self._young, self._old, self._turned = bytearray(self._bytes), self._young, time
         hashed = crc32(number.encode())
-        one, other = hashed & _MASK, hashed * 0x9E3779B1 >> 20 & _MASK
+        one, other = hashed & self._mask, hashed * 0x9E3779B1 >> 20 & self._mask
         i, j, bit, other_bit = one >> 3, other >> 3, 1 << (one & 7), 1 << (other & 7)
         young = self._young
         if young[i] & bit and young[j] & other_bit:

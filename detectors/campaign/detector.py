@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from detectors.campaign.index import Campaign, CampaignIndex
 from detectors.campaign.sketch import SHORTEST
-from detectors.contract import Batch
+from detectors.contract import SMS, Batch, Detector
 from detectors.model.decision import Evidence
 from detectors.model.numbers import Canonical
 
@@ -67,7 +67,7 @@ def _bit(sender: Canonical) -> int:
     return 1 << crc32(sender.encode()) % 64
 
 
-class Campaigns:
+class Campaigns(Detector):
     """``CAMPAIGN_HIT``: the text is a near-duplicate of suspicious texts that were seen often.
     ``CAMPAIGN_BULK``: many ordinary numbers send the same text, letter by letter.
 
@@ -79,6 +79,9 @@ class Campaigns:
         senders: different numbers that send the same text, from which that is a sign.
     """
 
+    name = "campaign"
+    sees = SMS
+    counts = True
     CODES = frozenset({"CAMPAIGN_HIT", "CAMPAIGN_BULK"})
 
     def __init__(self, index: CampaignIndex, counts: TextCounts, *, hits: float = 5.0, senders: int = 20) -> None:
@@ -88,20 +91,23 @@ class Campaigns:
     def inspect(self, batch: Batch) -> None:
         hits, a, add, known = batch.hits, batch.a, self._counts.add, self._index.known
         for i, sms, normalised in batch.sms:
-            sender = a[i]
-            if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port" or i in batch.repeated:
-                continue
-            count, senders = add(hash(normalised), sender, sms.time)
-            if i in hits and _is_suspicious(hits[i]):
-                campaign: Campaign | None = self._index.add(normalised, sender, sms.time)
-            else:
-                campaign = known(normalised)
-            if campaign and self._index.weight(campaign, sms.time) >= self._hits and campaign.senders > 1:
-                detail = f"id={campaign.id} hits={campaign.hits} senders={campaign.senders}"
-                batch.add(i, Evidence("CAMPAIGN_HIT", campaign.id, _VERSION, detail=detail))
-            if senders >= self._senders:
-                detail = f"hits={count} senders>={senders}"
-                batch.add(i, Evidence("CAMPAIGN_BULK", "CAMPAIGN_BULK", _VERSION, detail=detail))
+            try:
+                sender = a[i]
+                if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port" or i in batch.repeated:
+                    continue
+                count, senders = add(hash(normalised), sender, sms.time)
+                if i in hits and _is_suspicious(hits[i]):
+                    campaign: Campaign | None = self._index.add(normalised, sender, sms.time)
+                else:
+                    campaign = known(normalised)
+                if campaign and self._index.weight(campaign, sms.time) >= self._hits and campaign.senders > 1:
+                    detail = f"id={campaign.id} hits={campaign.hits} senders={campaign.senders}"
+                    batch.add(i, Evidence("CAMPAIGN_HIT", campaign.id, _VERSION, detail=detail))
+                if senders >= self._senders:
+                    detail = f"hits={count} senders>={senders}"
+                    batch.add(i, Evidence("CAMPAIGN_BULK", "CAMPAIGN_BULK", _VERSION, detail=detail))
+            except Exception as error:  # noqa: BLE001 - raised again where nobody guards
+                batch.failed(i, error)
 
 
 def _is_suspicious(evidence: list[Evidence]) -> bool:

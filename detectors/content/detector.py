@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detectors.contract import Batch
+from detectors.contract import SMS, Batch, Detector
 from detectors.model.decision import Evidence
 from detectors.normalise.extract import Token
 
 _VERSION = "1"
 
 
-class Content:
+class Content(Detector):
     """``CONTENT_*``: one piece of evidence for each kind of sign in a message."""
 
+    name = "content"
+    sees = SMS
     CODES = frozenset(
         {"CONTENT_SHORT_LINK", "CONTENT_HIDDEN_LINK", "CONTENT_HIDDEN_PHONE", "CONTENT_MESSENGER", "CONTENT_CARD"}
     )

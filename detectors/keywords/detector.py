@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detectors.contract import Batch, NearMiss
+from detectors.contract import SMS, Batch, Detector, NearMiss
 from detectors.keywords.automaton import Automaton
 from detectors.model.decision import Evidence
 
@@ -12,15 +12,22 @@ _VERSION = "1"
 _SHOWN = 5  # terms of a missing group that an explanation names
 
 
-class Keywords:
+class Keywords(Detector):
     """One piece of evidence for each text rule that a message satisfies; its code is the rule's id. ``TEXT_EVASION``
     where a keyword stands in a disguised form, ``TEXT_EVASION_MANY`` where two different ones do.
     """
 
+    name = "keywords"
+    sees = SMS
     CODES = frozenset({"TEXT_EVASION", "TEXT_EVASION_MANY"})
 
     def __init__(self, automaton: Automaton) -> None:
         self._automaton = automaton
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Of the rules too."""
+        return self.CODES | {rule.id for rule in self._automaton.pack.text}
 
     def inspect(self, batch: Batch) -> None:
         match = self._automaton.match

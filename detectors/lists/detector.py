@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from detectors.contract import Batch, NearMiss
+from detectors.contract import Batch, Detector, NearMiss
 from detectors.lists.entry import ListKind
 from detectors.lists.index import NumberIndex
 from detectors.lists.table import Match
@@ -26,12 +26,13 @@ _AGAINST = (*_BLOCKED, ListKind.GREY)
 Views = tuple[Evidence | None, Evidence | None]
 
 
-class NumberLists:
+class NumberLists(Detector):
     """``LIST_BLOCK``, ``LIST_IMMUTABLE``, ``LIST_GREY``, ``LIST_ALLOW`` for the acting number, ``LIST_BLOCK_CALLEE``
     where somebody calls or writes to a blocked number (a victim who calls back), ``LIST_IN_TEXT`` where a message names
     a listed link, number, messenger id or card.
     """
 
+    name = "lists"
     CODES = frozenset({*_A_CODES.values(), _CALLS_BACK, _NAMED})
 
     def __init__(self, index: NumberIndex) -> None:

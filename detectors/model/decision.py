@@ -86,7 +86,8 @@ class Response(Struct, frozen=True, omit_defaults=True):
 
 
 class Shadow(Struct, frozen=True, omit_defaults=True):
-    """What the decision would be if all rules and feeds were enforced, where it would be another.
+    """What the decision would be if all rules and feeds were enforced, where it would be another; while enforcement
+    is off, what it would be if it were on.
 
     Attributes:
         reasons: those that the decision itself does not have.
@@ -113,6 +114,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: tuple[Reason, ...] = ()
     appeal: str = ""
     response: Response | None = None  #: where the engine was told a market
-    shadow: Shadow | None = None  #: where rules or feeds are on trial
+    shadow: Shadow | None = None  #: where rules or feeds are on trial, or enforcement is off
+    degraded: tuple[str, ...] = ()  #: detectors that should have looked and did not; ``lists_only``: all but the lists
     v: int = 1
     latency_us: int | None = None  #: from the record's Kafka timestamp to this decision, microseconds

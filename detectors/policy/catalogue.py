@@ -37,6 +37,10 @@ BUILT_IN: Final = {
     "CLI_NEIGHBOUR": ("主叫与被叫号码高度相近,疑似仿冒", "The number shown is almost the callee's own"),
     "CLI_MIRROR": ("主叫显示为被叫本人的号码", "The call shows the callee's own number"),
     "CLI_SPECIAL": ("普通线路或境外来话冒用特服号码", "Shows a service number but is a mobile or comes from abroad"),
+    "FAILED_CLOSED": (
+        "检测暂不完整,按故障策略从严处理",
+        "Not all checks could be made; until they can, caution comes first",
+    ),
     "LIST_BLOCK_CALLEE": ("对方号码在涉诈黑名单中", "The called number is on the fraud block list"),
 }
 

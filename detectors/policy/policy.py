@@ -9,6 +9,9 @@
    the symbols that spoke against the event: a window or a model alone never blocks.
 
 A built-in symbol that the policy gives no weight is switched off.
+
+An event that a fault kept from being looked at in full may be given a least action (``at_least``): never above what the
+ladder has, nor above the ceiling of ``FAILED_CLOSED`` if the policy names one, and not for whom the allow list allows.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from detectors.rulepack import Composite, RulePack, SymbolPolicy
 
 ALLOWED = "LIST_ALLOW"
 PROTECTED = "PROTECTED"
+FAILED_CLOSED = "FAILED_CLOSED"
 
 
 class Verdict(NamedTuple):
@@ -94,6 +98,18 @@ class Policy:
             return Verdict(Action.ALLOW, 0.0, reasons)
         score = round(sum((share.counted for share in self.shares(reasons)), 0.0), 3)
         return Verdict(min(self.reached(score), self.ceiling(reasons)), score, reasons)
+
+    def at_least(self, verdict: Verdict, least: Action) -> Verdict:
+        """The verdict on an event that could not be looked at in full, where that calls for some measure."""
+        if any(reason.code == ALLOWED for reason in verdict.reasons):
+            return verdict
+        named = self._symbols.get(FAILED_CLOSED)
+        least = min(least, ACTIONS[named.ceiling]) if named else least
+        action = max((step for step, _ in self._ladder if step <= least), default=Action.ALLOW)
+        if action <= verdict.action:
+            return verdict
+        reason = self._reason(Evidence(FAILED_CLOSED, FAILED_CLOSED, "1"), 0.0)
+        return Verdict(action, verdict.score, (*verdict.reasons, reason))
 
     def shares(self, reasons: Iterable[Reason]) -> list[GroupSum]:
         """How each group of symbols enters the score, in order of appearance."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.contract import Batch, NearMiss
+from detectors.contract import SMS, Batch, Detector, NearMiss
 from detectors.model.decision import Evidence
 from detectors.score.model import ScoreModel
 
@@ -16,9 +16,11 @@ _RULE: Final = "message-score"
 _NEAR: Final = 0.5  # of the threshold, from which an explanation mentions the probability
 
 
-class MessageScore:
+class MessageScore(Detector):
     """``MESSAGE_SCORE``: the model finds a message probably fraudulent. It knows only what it was trained on."""
 
+    name = "score"
+    sees = SMS
     CODES = frozenset({CODE})
 
     def __init__(self, model: ScoreModel) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from detectors.contract import Batch
+from detectors.contract import CALLS_AND_SMS, Batch, Detector
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, SmsEvent
 from detectors.model.numbers import Canonical
@@ -30,9 +30,11 @@ _ALIKE: Final = 12  #: characters that neighbours share: +86 and nine digits of 
 Sign = tuple[str, str]  #: code, detail
 
 
-class Signalling:
+class Signalling(Detector):
     """``CLI_*``: what speaks against the number shown. A withheld one says nothing."""
 
+    name = "signalling"
+    sees = CALLS_AND_SMS
     CODES = frozenset(
         {"CLI_INVALID", "CLI_MISMATCH", "CLI_DOMESTIC_ABROAD", "CLI_NEIGHBOUR", "CLI_MIRROR", "CLI_SPECIAL"}
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -19,23 +19,27 @@ from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.decision import Decision
 from detectors.model.events import Event
-from stream.backfill import Progress
 from stream.clock import Clock
-from stream.deadletter import ENGINE_ERROR, DeadLetter, DeadLetters
+from stream.deadletter import ENGINE_ERROR, DeadLetter
+from stream.marks import HEADER, Mark
+from stream.marks import encode as encode_mark
 from stream.metrics import STAGES, Metrics
-from stream.output import Output, Row
+from stream.outbox import Outbox, Outgoing
+from stream.output import Headers, Row
+from stream.progress import Progress
 from stream.topics import Topic
 from stream.transport import Chunk
 from stream.wire import decode_events, encode_decision
 
 log = logging.getLogger(__name__)
 _replace = msgspec.structs.replace
+_NO_HEADERS: Headers = []
 
 
 class Decider(Protocol):
     """What of the engine is needed here."""
 
-    def decide(self, events: Sequence[Event], now: int | None = None) -> list[Decision]:
+    def decide(self, events: Sequence[Event], now: int | None = None, *, shard: int = 0) -> list[Decision]:
         """One decision per event, in the same order. ``now``: ms UTC, what the brake goes by."""
 
 
@@ -57,17 +61,17 @@ class Interceptor:
     def __init__(
         self,
         topic: Topic,
-        decisions: Topic,
         *,
+        group: str,
         engine: Decider,
-        output: Output,
-        dead_letters: DeadLetters,
+        outbox: Outbox,
+        fail: Callable[[BaseException], None],
         metrics: Metrics,
         clock: Clock,
         progress: Progress,
     ) -> None:
-        self._topic, self._decisions = topic, decisions
-        self._engine, self._output, self._dead_letters = engine, output, dead_letters
+        self._topic, self._group = topic, group
+        self._engine, self._outbox, self._fail = engine, outbox, fail
         self._metrics, self._clock, self._progress = metrics, clock, progress
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
 
@@ -77,27 +81,38 @@ class Interceptor:
             try:
                 await self.handle(event)
             except Exception as error:  # noqa: BLE001 - reported; Faust would lose the chunk
-                self._output.fail(error)
+                self._fail(error)
 
     async def handle(self, event: faust.EventT[Any]) -> None:
-        """Decode, decide, encode, send; the ack follows delivery."""
+        """Decode, decide, encode, send; the ack follows delivery. Between deciding and sending nobody else is let in:
+        the order of decisions is that in which they were made.
+        """
         await self._progress.gate.wait()
-        chunk = cast(Chunk, event.value)
-        self._metrics.events.labels(self._topic.name).inc(len(chunk.records))
-        self._metrics.chunk_size.labels(self._topic.name).observe(len(chunk.records))
+        chunk, key = cast(Chunk, event.value), (self._topic.name, event.message.partition)
+        decided = self._progress.decided.get(key, 0)
+        records = [r for r in chunk.records if r.offset >= decided] if chunk.first < decided else chunk.records
+        if not records:  # a worker before us decided them, and died before it could commit that
+            event.ack()
+            return
+        self._metrics.events.labels(self._topic.name).inc(len(records))
+        self._metrics.chunk_size.labels(self._topic.name).observe(len(records))
         started = self._clock.monotonic()
-        work = self._decode(chunk.records)
+        work = self._decode(records)
         self._observe("decode", started)
-        self._decide(work)
-        self._progress.decided[self._topic.name, event.message.partition] = chunk.last + 1
+        self._decide(work, key[1])
+        self._progress.decided[key] = chunk.last + 1
         work.sent = self._clock.monotonic()
-        parts: list[asyncio.Future[Any]] = []
+        self._mark(work, records[0].offset, chunk.last)
+        self._progress.undelivered += 1
+        delivery = self._outbox.send(Outgoing(*key, chunk.last + 1, work.rows, work.letters))
+        delivery.add_done_callback(lambda done: self._delivered(done, event, work))
+
+    def _mark(self, work: _Work, first: int, last: int) -> None:
+        """Say on the first decision what chunk it begins."""
         if work.rows:
-            partition = await self._output.partition(self._decisions.name, event.message.partition)
-            parts.append(self._output.send_chunk(self._decisions.name, partition, work.rows))
-        if work.letters:
-            parts += await self._dead_letters.send(work.letters)
-        asyncio.gather(*parts).add_done_callback(lambda done: self._delivered(done, event, work))
+            key, value, _ = work.rows[0]
+            mark = Mark(self._group, self._topic.name, first, last, len(work.rows))
+            work.rows[0] = key, value, [(HEADER, encode_mark(mark))]
 
     def _decode(self, records: Sequence[Record]) -> _Work:
         work = _Work()
@@ -106,21 +121,21 @@ class Interceptor:
         work.letters = [DeadLetter(records[i], error.code, str(error)) for i, error in errors.items()]
         return work
 
-    def _decide(self, work: _Work) -> None:
+    def _decide(self, work: _Work, shard: int) -> None:
         """All at once; if that raises, one by one, so that one event does not take its chunk along."""
         if not work.events:
             return
         try:
-            work.decisions, work.rows = self._judge(work.records, work.events)
+            work.decisions, work.rows = self._judge(work.records, work.events, shard)
         except Exception:  # noqa: BLE001 - found and reported below, event by event
-            self._decide_singly(work)
+            self._decide_singly(work, shard)
 
-    def _decide_singly(self, work: _Work) -> None:
+    def _decide_singly(self, work: _Work, shard: int) -> None:
         records, work.records = work.records, []
         raised: list[str] = []
         for record, event in zip(records, work.events, strict=True):
             try:
-                decisions, rows = self._judge([record], [event])
+                decisions, rows = self._judge([record], [event], shard)
             except Exception as error:  # noqa: BLE001 - dead-lettered, counted, logged
                 # Type and place only: the text of an unknown exception may quote a number or a message.
                 raised.append(f"{type(error).__name__} at {_place(error)}")
@@ -135,15 +150,17 @@ class Interceptor:
                 "the engine raised on %d of %d events of a chunk; first: %s", len(raised), len(records), raised[0]
             )
 
-    def _judge(self, records: Sequence[Record], events: Sequence[Event]) -> tuple[list[Decision], list[Row]]:
+    def _judge(
+        self, records: Sequence[Record], events: Sequence[Event], shard: int
+    ) -> tuple[list[Decision], list[Row]]:
         started = self._clock.monotonic()
-        decisions = self._engine.decide(events, self._clock.wall_ms())
+        decisions = self._engine.decide(events, self._clock.wall_ms(), shard=shard)
         self._observe("decide", started)
         started, now = self._clock.monotonic(), self._clock.wall_ms()
         rows: list[Row] = []
         for decision, record in zip(decisions, records, strict=True):
             timed = _replace(decision, latency_us=max(0, now - record.timestamp) * 1000)
-            rows.append((decision.subject.encode() or None, encode_decision(timed)))
+            rows.append((decision.subject.encode() or None, encode_decision(timed), _NO_HEADERS))
         self._observe("encode", started)
         return decisions, rows
 
@@ -151,6 +168,7 @@ class Interceptor:
         self._stages[stage].observe(self._clock.monotonic() - started)
 
     def _delivered(self, done: asyncio.Future[Any], event: faust.EventT[Any], work: _Work) -> None:
+        self._progress.undelivered -= 1
         if done.cancelled() or done.exception():
             return  # Output has reported it; the chunk stays unacked and is redelivered after the restart
         event.ack()

@@ -7,6 +7,7 @@ needs none of them. What a user can get wrong is a ``LanjieError``: one line on 
 from __future__ import annotations
 
 import importlib
+import logging
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
@@ -30,12 +31,14 @@ VERBS: Final = {
     "replay": Verb("stream.cli.replay:replay", "Decide event logs with no Kafka."),
     "lists": Verb("stream.cli.lists:lists", "Number lists: build, check, and change them while events flow."),
     "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, publish, promote, roll back."),
+    "enforcement": Verb("stream.cli.enforcement:enforcement", "The kill switch: off, on, status."),
     "train": Verb("stream.cli.train:train", "Fit models from labelled data."),
     "explain": Verb("stream.cli.explain:explain", "Show why an event is decided as it is."),
     "changes": Verb("stream.cli.changes:changes", "Changes of lists and rules: log, verify, approve."),
     "appeal": Verb(
         "stream.cli.appeal:appeal", "Uphold an appeal: allow a number, and count it against a rule or feed."
     ),
+    "dlq": Verb("stream.cli.dlq:dlq", "Dead letters: list, show, re-drive."),
     "feeds": Verb("stream.cli.feeds:feeds", "List feeds of other operators: sign, pull, status."),
     "keys": Verb("stream.cli.keys:keys", "Keys that sign changes and feeds: make, show."),
     "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),
@@ -79,5 +82,8 @@ def _version() -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version(), prog_name="lanjie")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """lanjie (拦截): intercept fraud calls and SMS. Kafka in, explained decisions out."""
+    if context.invoked_subcommand != "worker":  # what a command cannot do it says itself, in one line
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

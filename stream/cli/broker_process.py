@@ -10,16 +10,19 @@ import signal
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from detectors.model.errors import LanjieError
+from stream.kafka import Kafka
+
+T = TypeVar("T")
 
 STOP_TIMEOUT_S: Final = 20.0  # a clean stop takes 0.5 s; after this SIGKILL
 POLL_S: Final = 0.05
@@ -63,7 +66,7 @@ class BrokerProcess(ABC):
                 running = self._launch(timeout)
                 self.started = True
                 self._state.write_bytes(msgspec.json.encode(running))
-        if not ready(running.bootstrap, timeout, lambda: self._alive(running.pid)):
+        if not ready(Kafka.plain(running.bootstrap), timeout, lambda: self._alive(running.pid)):
             what = f"did not answer within {timeout:g} s" if self._alive(running.pid) else "ended while starting"
             self.down()
             said = tail(self._console, Path(running.log))
@@ -112,8 +115,8 @@ class BrokerProcess(ABC):
         return self._process
 
     def _alive(self, pid: int) -> bool:
-        if self._process is not None and self._process.pid == pid and self._process.poll() is not None:
-            return False
+        if self._process is not None and self._process.pid == pid:
+            return self._process.poll() is None  # its command line is empty for moments while it starts
         return str(self.home) in _command_line(pid)
 
     def _gone(self, pid: int) -> bool:
@@ -124,20 +127,25 @@ class BrokerProcess(ABC):
         return False
 
 
-def ready(bootstrap: str, timeout: float, alive: Callable[[], bool]) -> bool:
+def ready(kafka: Kafka, timeout: float, alive: Callable[[], bool]) -> bool:
     """Whether a broker answers a metadata request in time; callable with or without a running event loop."""
 
     async def answers() -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while alive():
-                    if await _listens(bootstrap) and await _has_brokers(bootstrap):
+                    if await _listens(kafka.bootstrap) and await _has_brokers(kafka):
                         return True
                     await asyncio.sleep(POLL_S)
         return False
 
-    with ThreadPoolExecutor(1) as outside:
-        return outside.submit(asyncio.run, answers()).result()
+    return outside(answers())
+
+
+def outside(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end on a loop of its own, whether or not there is one here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _listens(bootstrap: str) -> bool:
@@ -151,8 +159,8 @@ async def _listens(bootstrap: str) -> bool:
     return False
 
 
-async def _has_brokers(bootstrap: str) -> bool:
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+async def _has_brokers(kafka: Kafka) -> bool:
+    client = AIOKafkaClient(**kafka.options())
     try:
         await client.bootstrap()
         return bool(client.cluster.brokers())

@@ -35,6 +35,7 @@ from stream.updates.records import (
     PackRecord,
     RecordError,
     StageRecord,
+    SwitchRecord,
     Value,
     Written,
     decode,
@@ -99,7 +100,7 @@ async def _verified(settings: Settings) -> tuple[list[Link], list[str]]:
     topic = settings.named(CHANGES).name
     links: list[Link] = []
     problems: list[str] = []
-    for each in chain.verify(await chain.read_all(settings.bootstrap, topic)):
+    for each in chain.verify(await chain.read_all(settings.kafka, topic)):
         if isinstance(each, Broken):
             problems.append(f"{topic} offset {each.offset}: {each.problem}")
         else:
@@ -139,7 +140,7 @@ def pending(*, settings: Settings, as_json: bool) -> None:
 
 async def _waiting(settings: Settings) -> list[Proposal]:
     await read_state(settings)  # as it makes sure that the topics are there
-    return Proposal.waiting(await chain.read_all(settings.bootstrap, settings.named(CHANGES).name))
+    return Proposal.waiting(await chain.read_all(settings.kafka, settings.named(CHANGES).name))
 
 
 @changes.command()
@@ -323,6 +324,8 @@ def says(written: Written, *, clear: bool = False) -> str:
         case StageRecord() as stage:
             rule = name.replace("/", " ").removesuffix(" -")
             said = f"{rule}: {Step(stage.stage, stage.share)}, {cap_text(stage.cap)}"
+        case SwitchRecord(on=acts):
+            said = f"enforcement {'on' if acts else 'off'}"
         case AppealsRecord(times=times):
             said = f"{name}: {len(times):,} upheld appeals"
         case _:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +41,7 @@ from stream.cli.demo_view import View, shown, summary
 from stream.cli.demo_worker import WorkerProcess
 from stream.cli.kafka_local import DEFAULT_HOME, find_kafka, free_port
 from stream.clock import SystemClock
+from stream.kafka import Kafka, Security
 from stream.settings import Settings, variable
 from stream.wire import dump_json
 
@@ -59,11 +62,12 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
     was lost.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    data_dir = Settings.from_env().data_dir.resolve()
+    settings = _settings(bootstrap)
+    data_dir = settings.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     view = View(Console(width=None if sys.stdout.isatty() else 110), SystemClock())
     with ExitStack() as stack:
-        run = _prepare(stack, view, data_dir, bootstrap=bootstrap, limit=limit, keep=keep)
+        run = _prepare(stack, view, settings, own=not bootstrap, limit=limit, keep=keep)
         worker = _start_worker(run, keep=keep)
         stack.callback(_unless(keep, worker.stop))
         found = _loop(_through(run, worker))
@@ -78,12 +82,22 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
     sys.exit(_verdict(view, report))
 
 
-def _prepare(
-    stack: ExitStack, view: View, data_dir: Path, *, bootstrap: str | None, limit: int | None, keep: bool
-) -> Run:
+def _settings(bootstrap: str | None) -> Settings:
+    settings = Settings.from_env({**os.environ, **({variable("bootstrap"): bootstrap} if bootstrap else {})})
+    if not bootstrap and settings.kafka_security is not Security.PLAINTEXT:
+        raise click.UsageError(
+            f"{variable('kafka_security')}={settings.kafka_security.value}: the demo's own Kafka is PLAINTEXT; "
+            "name yours with --bootstrap, or unset it"
+        )
+    return settings
+
+
+def _prepare(stack: ExitStack, view: View, settings: Settings, *, own: bool, limit: int | None, keep: bool) -> Run:
     """Steps 1 to 3."""
-    view.step(f"Kafka at {bootstrap}" if bootstrap else "starting Kafka (the first time its jars are fetched)")
-    found = find_kafka(data_dir / "kafka", bootstrap, die_with_parent=not keep)
+    view.step("starting Kafka (the first time its jars are fetched)" if own else f"Kafka at {settings.bootstrap}")
+    data_dir = settings.data_dir.resolve()
+    found = find_kafka(data_dir / "kafka", None if own else settings.kafka, die_with_parent=not keep)
+    settings = replace(settings, bootstrap=found.bootstrap)
     if found.kafka.started:
         stack.callback(_unless(keep, found.kafka.down))
     if found.kind == "mock":
@@ -95,10 +109,10 @@ def _prepare(
     folder = real_log.data_folder()
     view.step(f"building the log from {folder}" if folder else "no ../shared/data: taking the shipped synthetic sample")
     log = real_log.build(folder) if folder else sample.load()
-    run = Run(found, log.limited(limit) if limit else log, data_dir, view, f"{view.clock.wall_ms():x}")
-    run.prefix, created = _loop(demo_kafka.create(found.bootstrap, run.run_id))
+    run = Run(found, settings, log.limited(limit) if limit else log, data_dir, view, f"{view.clock.wall_ms():x}")
+    run.prefix, created = _loop(demo_kafka.create(settings.kafka, run.run_id))
     if created:
-        stack.callback(_unless(keep, lambda: _delete_topics(found.bootstrap, created)))
+        stack.callback(_unless(keep, lambda: _delete_topics(settings.kafka, created)))
     _fill(run)
     name = f", topics prefixed {run.prefix}: the usual names are taken" if run.prefix else ""
     view.step(f"broker: {found.kind} at {found.bootstrap}; {run.published:,} records{name}")
@@ -142,7 +156,7 @@ async def _through(run: Run, worker: WorkerProcess) -> Collected:
         with view.running():
             watcher = asyncio.create_task(_watch(run, worker, http))
             try:
-                async with Driver(run.found.bootstrap, run.view.clock) as driver:
+                async with Driver(run.settings.kafka, run.view.clock) as driver:
                     await _phase(run, driver, worker, paced=False)
                     changing = asyncio.create_task(_change(run))
                     await _phase(run, driver, worker, paced=True)
@@ -152,7 +166,7 @@ async def _through(run: Run, worker: WorkerProcess) -> Collected:
                 with suppress(asyncio.CancelledError):
                     await watcher
     view.step("reading decisions and dead letters back from Kafka")
-    return await demo_kafka.collect(run.found.bootstrap, run.prefix)
+    return await demo_kafka.collect(run.settings.kafka, run.prefix)
 
 
 async def _phase(run: Run, driver: Driver, worker: WorkerProcess, *, paced: bool) -> None:
@@ -178,7 +192,8 @@ async def _phase(run: Run, driver: Driver, worker: WorkerProcess, *, paced: bool
 
 async def _change(run: Run) -> float | None:
     """Not on the in-memory broker, which has no compacted topics."""
-    return None if run.found.kind == "mock" else await list_a_number(run.found.bootstrap, run.prefix, run.group)
+    settings = replace(run.settings, topic_prefix=run.prefix, group=run.group)
+    return None if run.found.kind == "mock" else await list_a_number(settings)
 
 
 async def _watch(run: Run, worker: WorkerProcess, http: aiohttp.ClientSession) -> None:
@@ -216,9 +231,9 @@ def _verdict(view: View, report: dict[str, Any]) -> int:
     return 1 if report["lost"] or report["worker_exit_code"] else 0
 
 
-def _delete_topics(bootstrap: str, names: list[str]) -> None:
+def _delete_topics(kafka: Kafka, names: list[str]) -> None:
     with suppress(KafkaError):  # a broker that does not answer any more keeps its topics
-        _loop(demo_kafka.delete(bootstrap, names))
+        _loop(demo_kafka.delete(kafka, names))
 
 
 def _unless(keep: bool, action: Callable[[], object]) -> Callable[[], None]:

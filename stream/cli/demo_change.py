@@ -23,9 +23,9 @@ NUMBER: Final = "+8610000000001"
 WITHIN: Final = 30.0  # seconds
 
 
-async def list_a_number(bootstrap: str, prefix: str, group: str) -> float | None:
+async def list_a_number(settings: Settings) -> float | None:
     """Seconds from the wish to its being in force on the worker; None if it never was."""
-    settings, clock = Settings(bootstrap=bootstrap, topic_prefix=prefix, group=group), SystemClock()
+    clock = SystemClock()
     value = EntryRecord(NUMBER, "block", reason="listed while the demo ran", source="demo")
 
     async def plan(_: State, __: Store) -> Sequence[Put]:

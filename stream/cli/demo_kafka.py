@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from detectors.model.decision import Decision
+from stream.kafka import Kafka
 from stream.topics import ALL, DECISIONS, INPUTS, Topic, dlq
 from stream.topics_admin import ensure_topics, list_topics
 from stream.wire import decode_decision
@@ -32,14 +33,14 @@ class Collected:
     broker_time: bool = True  #: the broker stamped the decisions when it appended them; else the worker did
 
 
-async def create(bootstrap: str, run: str) -> tuple[str, list[str]]:
+async def create(kafka: Kafka, run: str) -> tuple[str, list[str]]:
     """Create the topics. Returns their prefix and the names that we have created (none where the broker does that by
     itself). No prefix if the usual names are free on this cluster, else one of this run.
 
     Somebody's topics are never written to: they may be in production, or belong to a kept demo with its own worker.
     """
-    prefix = f"demo-{run}." if await list_topics(bootstrap, ALL) else ""
-    return prefix, await ensure_topics(bootstrap, [_stamped(topic, prefix) for topic in ALL])
+    prefix = f"demo-{run}." if await list_topics(kafka, ALL) else ""
+    return prefix, await ensure_topics(kafka, [_stamped(topic, prefix) for topic in ALL])
 
 
 def _stamped(topic: Topic, prefix: str) -> Topic:
@@ -48,9 +49,9 @@ def _stamped(topic: Topic, prefix: str) -> Topic:
     return replace(topic, name=prefix + topic.name, config=config)
 
 
-async def delete(bootstrap: str, names: list[str]) -> None:
+async def delete(kafka: Kafka, names: list[str]) -> None:
     """Delete topics."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         await admin.delete_topics(names)
@@ -58,10 +59,10 @@ async def delete(bootstrap: str, names: list[str]) -> None:
         await admin.close()
 
 
-async def collect(bootstrap: str, prefix: str) -> Collected:
+async def collect(kafka: Kafka, prefix: str) -> Collected:
     """Read all decisions and dead letters."""
     found = Collected()
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False) as consumer:
         names = [prefix + DECISIONS.name, *(prefix + dlq(topic).name for topic in INPUTS)]
         partitions = [tp for name in names for tp in await _partitions(consumer, name)]
         consumer.assign(partitions)

@@ -16,6 +16,7 @@ from loadtest.truth import LabelledLog
 from stream.cli.demo_kafka import Collected
 from stream.cli.demo_view import View
 from stream.cli.kafka_local import Found
+from stream.settings import Settings
 
 FULL_SPEED_SHARE: Final = 0.85  # of the log; the rest is paced
 PACE: Final = 2_000  # events a second; far from saturation on two cores, so that latency is not queueing
@@ -26,6 +27,7 @@ class Run:
     """One run of the demo."""
 
     found: Found
+    settings: Settings
     log: LabelledLog
     data_dir: Path
     view: View

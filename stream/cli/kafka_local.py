@@ -20,10 +20,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
-from stream.cli.broker_process import BrokerProcess, KafkaFailed, KafkaUnavailable, Status, lock, ready, tail
+from aiokafka.errors import KafkaConnectionError
+
+from stream import kafka as cluster
+from stream import refused
+from stream.cli.broker_process import BrokerProcess, KafkaFailed, KafkaUnavailable, Status, lock, outside, ready, tail
 
 DEFAULT_HOME: Final = Path(".lanjie/kafka")
 DEPLOY: Final = Path(__file__).parents[2] / "deploy" / "kafka-local"
@@ -34,11 +39,11 @@ JVM: Final = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=
 SERVER_PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={data}
 num.partitions=4
 # A topic that nobody created is an error, not a surprise with default settings.
@@ -62,6 +67,17 @@ log.segment.bytes=67108864
 """
 
 
+class Listener(NamedTuple):
+    """A further address of the broker, on 127.0.0.1. ``advertised``: the port that clients are told, if it is another
+    one: that of a proxy before the broker.
+    """
+
+    name: str
+    port: int
+    advertised: int = 0
+    protocol: str = "PLAINTEXT"
+
+
 class Kafka(Protocol):
     """What the three kinds share. started: up() began a process, so whoever called it should call down()."""
 
@@ -81,10 +97,12 @@ class Found(NamedTuple):
     why: str
 
 
-def find_kafka(home: Path = DEFAULT_HOME, bootstrap: str | None = None, *, die_with_parent: bool = False) -> Found:
+def find_kafka(
+    home: Path = DEFAULT_HOME, there: cluster.Kafka | None = None, *, die_with_parent: bool = False
+) -> Found:
     """Start or reach a broker: the given one, else a local one, else the in-memory one."""
-    if bootstrap:
-        existing = ExistingKafka(bootstrap)
+    if there:
+        existing = ExistingKafka(there)
         return Found(existing, existing.up(), "existing", "")
     local = LocalKafka(home, free_port(9092), die_with_parent=die_with_parent)
     try:
@@ -108,14 +126,16 @@ def free_port(preferred: int = 0) -> int:
 class ExistingKafka:
     """Somebody else's cluster: checked, never started or stopped."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap, self.started = bootstrap, False
+    def __init__(self, there: cluster.Kafka) -> None:
+        self._there, self.started = there, False
 
     def up(self, timeout: float = 15) -> str:
         """The address, once it has answered."""
-        if not ready(self.bootstrap, timeout, lambda: True):
-            raise KafkaUnavailable(f"no Kafka answered at {self.bootstrap} within {timeout:g} s; check the address")
-        return self.bootstrap
+        where = self._there.bootstrap
+        if not ready(self._there, timeout, lambda: True):
+            why = outside(refused.explain(self._there, KafkaConnectionError(), "use it"))
+            raise KafkaUnavailable(f"no Kafka answered at {where} within {timeout:g} s; {why}")
+        return where
 
     def down(self) -> None:
         """Not ours to stop."""
@@ -126,15 +146,30 @@ class ExistingKafka:
 
 
 class LocalKafka(BrokerProcess):
-    """Apache Kafka, one KRaft node. Data stays under home between runs, also when the port changes."""
+    """Apache Kafka, one KRaft node. Data stays under home between runs, also when the port changes.
+
+    Args:
+        listeners: further addresses; a second ``up`` that finds the broker running does not add them.
+        properties: what else stands in ``server.properties``.
+        users: name -> password for SCRAM-SHA-512; only when the data folder is made.
+    """
 
     name = "kafka"
 
     def __init__(
-        self, home: Path, port: int | None = None, *, die_with_parent: bool = False, path: str | None = None
+        self,
+        home: Path,
+        port: int | None = None,
+        *,
+        die_with_parent: bool = False,
+        path: str | None = None,
+        listeners: Sequence[Listener] = (),
+        properties: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(home, die_with_parent=die_with_parent)
         self.port, self._path, self._log = port, path, self.home / "logs" / "kafka.log"
+        self._listeners, self._properties, self._users = listeners, properties or {}, users or {}
 
     def _launch(self, timeout: float) -> Status:
         java = _java(self._path)
@@ -142,17 +177,29 @@ class LocalKafka(BrokerProcess):
         port, config = self.port or free_port(), self.home / "server.properties"
         if free_port(port) != port:
             raise KafkaFailed(f"port {port} is in use: choose another, or leave it out to get a free one")
-        config.write_text(
-            SERVER_PROPERTIES.format(port=port, controller=free_port(), data=self.home / "data"), encoding="utf-8"
-        )
+        config.write_text(self._server_properties(port), encoding="utf-8")
         command = [java, *JVM, f"-Dlanjie.kafka.log={self._log}"]
         command += [f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.properties'}", "-cp", f"{jars}/*"]
         if not (self.home / "data" / "meta.properties").exists():
             storage = ["kafka.tools.StorageTool", "format", "-t", "bGFuamllLWthZmthLWxvYw", "-c", str(config)]
+            for user, password in self._users.items():
+                storage += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
             _run([*command, *storage], timeout, KafkaFailed("formatting the data folder failed"))
         process = self._start([*command, "kafka.Kafka", str(config)])
         version = next(jars.glob("kafka-server-[0-9]*.jar")).stem.removeprefix("kafka-server-")
         return Status(process.pid, f"127.0.0.1:{port}", version, str(self._log))
+
+    def _server_properties(self, port: int) -> str:
+        more = self._listeners
+        text = SERVER_PROPERTIES.format(
+            port=port,
+            controller=free_port(),
+            data=self.home / "data",
+            listeners="".join(f",{each.name}://127.0.0.1:{each.port}" for each in more),
+            advertised="".join(f",{each.name}://127.0.0.1:{each.advertised or each.port}" for each in more),
+            protocols="".join(f",{each.name}:{each.protocol}" for each in more),
+        )
+        return text + "".join(f"{name}={value}\n" for name, value in self._properties.items())
 
 
 class MockKafka(BrokerProcess):

@@ -18,7 +18,9 @@ from rich.table import Column, Table
 
 from detectors.model.errors import LanjieError
 from loadtest.driver import Driver, Published, Record, Schedule, record_of
+from stream import refused
 from stream.clock import SystemClock
+from stream.kafka import Kafka
 from stream.logs import Line, LogReader
 from stream.settings import Settings, variable
 from stream.wire import WireError, decode_event, dump_json
@@ -103,7 +105,7 @@ def publish(
     given = {variable("bootstrap"): bootstrap, variable("topic_prefix"): topic_prefix}
     settings = Settings.from_env({**os.environ, **{name: value for name, value in given.items() if value}})
     source = Source(LogReader(logs), settings.topic_prefix, raw_topic)
-    done = asyncio.run(_publish(settings.bootstrap, source, Schedule(rate=rate, speed=speed)))
+    done = asyncio.run(_publish(settings.kafka, source, Schedule(rate=rate, speed=speed)))
     report = {
         "published": done.records,
         "by_topic": done.by_topic,
@@ -118,15 +120,15 @@ def publish(
     _print(Console(), report)
 
 
-async def _publish(bootstrap: str, source: Source, schedule: Schedule) -> Published:
+async def _publish(kafka: Kafka, source: Source, schedule: Schedule) -> Published:
     columns = (TextColumn("publish"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("publish", total=None)
         try:
-            async with Driver(bootstrap, SystemClock()) as driver:
+            async with Driver(kafka, SystemClock()) as driver:
                 return await driver.publish(source, schedule, progress=lambda n: bar.update(task, completed=n))
         except KafkaError as error:
-            raise PublishError(f"{bootstrap}: {type(error).__name__}: {error}; are the topics there?") from None
+            raise PublishError(await refused.explain(kafka, error, "publish events")) from None
 
 
 def _print(console: Console, report: dict[str, Any]) -> None:

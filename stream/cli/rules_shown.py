@@ -15,6 +15,7 @@ from detectors.policy.catalogue import BUILT_IN
 from detectors.rollout import Cap
 from detectors.rulepack import RulePack, load_rules
 from stream.cli.changing import run, where
+from stream.cli.enforcement import switch_line, switch_shown
 from stream.cli.rules import FOLDER
 from stream.cli.rules_changes import BASE, OWN_FOLDER, files_in_force
 from stream.clock import iso
@@ -25,7 +26,7 @@ from stream.updates.asof import history as chain_of_changes
 from stream.updates.asof import state_at
 from stream.updates.chain import Link
 from stream.updates.publisher import read_state
-from stream.updates.records import BRAKE, Change, PackRecord, StageRecord, decode
+from stream.updates.records import BRAKE, Change, PackRecord, StageRecord, SwitchRecord, decode
 from stream.updates.rule_diff import policy_changes, rule_changes, symbol_of
 from stream.updates.rule_plans import cap_text, held, rule_of, step_of, version_of
 from stream.updates.state import Held, State
@@ -58,15 +59,17 @@ def show(*, settings: Settings, rule: str, moment: str | None, folder: Path | No
 @OWN_FOLDER
 @where
 def status(*, settings: Settings, folder: Path | None, as_json: bool) -> None:
-    """Show the pack in force and the rules that have a stage."""
+    """Show the pack in force, whether anything acts, and the rules that have a stage."""
     state, pack = run(_in_force(settings, folder, None))
     rules = list(stages_shown(state, pack))
     if as_json:
-        click.echo(dump_json({"pack": _pack_shown(state, pack), "rules": rules}), nl=False)
+        shown = {"pack": _pack_shown(state, pack), "rules": rules, "enforcement": switch_shown(state)}
+        click.echo(dump_json(shown), nl=False)
         return
     click.echo(_pack_line(_pack_shown(state, pack)))
-    shown = [{**each, "by": f"{each['by']} (ran away)" if each["by"] == BRAKE else each["by"]} for each in rules]
-    click.echo("\n".join(_table(shown)) if rules else "no rule has a stage: all are enforced")
+    click.echo(switch_line(switch_shown(state)))
+    rows = [{**each, "by": f"{each['by']} (ran away)" if each["by"] == BRAKE else each["by"]} for each in rules]
+    click.echo("\n".join(_table(rows)) if rules else "no rule has a stage: all are enforced")
 
 
 @click.command()
@@ -166,6 +169,8 @@ def _says(link: Link) -> str:
     match decode(key, value) if value is not None else None:
         case PackRecord(version=version):
             return f"pack {version}"
+        case SwitchRecord(on=on):
+            return f"enforcement {'on' if on else 'off'}"
         case StageRecord() as record:
             return f"{what} {step_of(Held(record, link.written.change))}"
         case None:

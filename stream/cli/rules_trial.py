@@ -134,7 +134,8 @@ def _try(settings: Settings, pack: RulePack, base: Path | None, logs: tuple[str,
 async def _in_force(settings: Settings, base: Path | None) -> tuple[RulePack, Any]:
     state = await read_state(settings)
     pack = load_rules(await files_in_force(settings, state.pack, base))
-    return pack, rollout_of(state, {rule.id: str(rule.version) for rule in pack.rules})
+    stages = rollout_of(state, {rule.id: str(rule.version) for rule in pack.rules})
+    return pack, stages.switched(enforcement=True)  # a trial compares what would be done
 
 
 def _events(lines: Iterable[Line]) -> Iterator[Event]:

@@ -72,7 +72,7 @@ def create(**given: str | None) -> None:
 
     settings = _settings(given)
     wanted = [settings.named(topic) for topic in ALL]
-    created = _run(lambda: ensure_topics(settings.bootstrap, wanted, replication=settings.replication))
+    created = _run(lambda: ensure_topics(settings.kafka, wanted, replication=settings.replication))
     for topic in wanted:
         click.echo(f"{'created' if topic.name in created else 'exists':<8} {topic.name}")
 
@@ -86,7 +86,7 @@ def list_(**given: str | None) -> None:
 
     settings = _settings(given)
     wanted = [settings.named(topic) for topic in ALL]
-    found = _run(lambda: list_topics(settings.bootstrap, wanted))
+    found = _run(lambda: list_topics(settings.kafka, wanted))
     for topic in wanted:
         click.echo(f"{found.get(topic.name, 'missing')!s:<8} {topic.name}")
     if len(found) < len(wanted):

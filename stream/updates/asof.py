@@ -31,9 +31,9 @@ async def history(settings: Settings) -> list[Link]:
         TailError: it cannot be read.
     """
     topic = settings.topic_prefix + CHANGES.name
-    await ensure_topics(settings.bootstrap, [settings.named(CHANGES)], replication=settings.replication)
+    await ensure_topics(settings.kafka, [settings.named(CHANGES)], replication=settings.replication)
     found = []
-    for each in chain.verify(await chain.read_all(settings.bootstrap, topic)):
+    for each in chain.verify(await chain.read_all(settings.kafka, topic)):
         if not isinstance(each, Link):
             raise HistoryError(f"{topic} offset {each.offset}: {each.problem}; see `lanjie changes verify`")
         found.append(each)
@@ -65,7 +65,7 @@ async def heal(settings: Settings, state: State, keys: Collection[str], verify: 
     """
     topic = settings.topic_prefix + CHANGES.name
     known = State(verify)
-    for record in await chain.read_all(settings.bootstrap, topic) if keys else ():
+    for record in await chain.read_all(settings.kafka, topic) if keys else ():
         with suppress(RecordError):
             found = chain.parse(record).written
             if found.key in keys and found.topic != chain.PROPOSALS:

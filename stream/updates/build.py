@@ -102,7 +102,7 @@ def _provenance(record: EntryRecord, kind: ListKind) -> Provenance:
 
 
 def rollout_of(state: State, versions: Mapping[str, str] = MappingProxyType({})) -> Rollout:
-    """The stages of feeds and rules.
+    """The stages of feeds and rules, and whether anything acts.
 
     Args:
         versions: of the rules in the pack in force, by id. A stage that is about another version says nothing.
@@ -116,4 +116,4 @@ def rollout_of(state: State, versions: Mapping[str, str] = MappingProxyType({}))
         if held is not None:
             rules[rule] = stage_of(held.value, held.change.serial, version)
     feeds = {name: stage_of(held.value, state.staged_since(name)) for name, held in state.feeds.items()}
-    return Rollout(rules, feeds)
+    return Rollout(rules, feeds, enforcement=state.enforcement)

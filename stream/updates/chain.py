@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiokafka.structs import ConsumerRecord as Record
 
+from stream.kafka import Kafka
 from stream.updates.records import CHANGE, RecordError, Written, decode_change
 from stream.updates.tail import Tail
 
@@ -83,23 +84,23 @@ def verify(records: Iterable[Record]) -> Iterator[Link | Broken]:
         previous = found.link
 
 
-async def read_all(bootstrap: str, topic: str) -> list[Record]:
+async def read_all(kafka: Kafka, topic: str) -> list[Record]:
     """The whole topic.
 
     Raises:
         TailError: it cannot be read.
     """
-    async with Tail(bootstrap, {topic: 0}) as tail:
+    async with Tail(kafka, {topic: 0}) as tail:
         return await tail.to_end()
 
 
-async def genesis(bootstrap: str, topic: str) -> str:
+async def genesis(kafka: Kafka, topic: str) -> str:
     """The first link, which tells one history from another; ``GENESIS`` of an empty chain.
 
     Raises:
         TailError: the topic cannot be read.
     """
-    async with Tail(bootstrap, {topic: 0}) as tail:
+    async with Tail(kafka, {topic: 0}) as tail:
         _, end = (await tail.span())[topic]
         while end and (await tail.positions())[topic] < end:
             if found := _links(await tail.more(1.0)):
@@ -118,26 +119,26 @@ def _links(records: Iterable[Record]) -> list[Link]:
     return found
 
 
-async def has(bootstrap: str, topic: str, link: str) -> bool:
+async def has(kafka: Kafka, topic: str, link: str) -> bool:
     """Whether a link is in the chain.
 
     Raises:
         TailError: the topic cannot be read.
     """
-    return any(each.link == link for each in _links(await read_all(bootstrap, topic)))
+    return any(each.link == link for each in _links(await read_all(kafka, topic)))
 
 
-async def head(bootstrap: str, topic: str) -> tuple[str, int]:
+async def head(kafka: Kafka, topic: str) -> tuple[str, int]:
     """The last link and the serial of the last change; ``GENESIS`` and 0 of an empty chain.
 
     Raises:
         TailError: the topic cannot be read.
     """
-    async with Tail(bootstrap, {topic: 0}) as tail:
+    async with Tail(kafka, {topic: 0}) as tail:
         first, end = (await tail.span())[topic]
     step = _HEAD_STEP
     while end > first:  # what is at the very end may be markers of transactions, which are no records
-        async with Tail(bootstrap, {topic: max(first, end - step)}) as tail:
+        async with Tail(kafka, {topic: max(first, end - step)}) as tail:
             if found := _links(await tail.to_end()):
                 return found[-1].link, found[-1].written.change.serial
         if end - step <= first:

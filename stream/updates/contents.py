@@ -8,6 +8,7 @@ from typing import Final
 
 import zstandard
 
+from stream.kafka import Kafka
 from stream.updates.aside import aside
 from stream.updates.records import Content
 from stream.updates.tail import Tail, TailError
@@ -54,7 +55,7 @@ def part_key(digest: str, n: int) -> bytes:
     return f"{digest}/{n}".encode()
 
 
-async def fetch(bootstrap: str, topic: str, content: Content) -> bytes:
+async def fetch(kafka: Kafka, topic: str, content: Content) -> bytes:
     """Read a blob.
 
     Raises:
@@ -67,7 +68,7 @@ async def fetch(bootstrap: str, topic: str, content: Content) -> bytes:
             f"{where}: {content.parts:,} parts for {content.size:,} bytes; expected one for each half MiB"
         )
     parts: list[bytes] = []
-    async with Tail(bootstrap, {topic: content.offset}) as tail:
+    async with Tail(kafka, {topic: content.offset}) as tail:
         _, end = (await tail.span())[topic]  # a record is committed together with its blob: no use in waiting for more
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):

@@ -114,13 +114,13 @@ class Follower:
 
     async def _open(self, state: State, offsets: dict[str, int]) -> None:
         """Read on from some offsets to the end, then put the state in the place of ours: nobody sees half of it."""
-        self._tail = Tail(self._settings.bootstrap, offsets)
+        self._tail = Tail(self._settings.kafka, offsets)
         await self._tail.start()
         span = await self._tail.span()
         if any(offsets[topic] and not first <= offsets[topic] <= end for topic, (first, end) in span.items()):
             log.warning("%s: is of other topics than these; they are read from the start", self._path)
             await self._tail.stop()
-            state, self._tail = State(self._verify), Tail(self._settings.bootstrap, dict.fromkeys(self._names, 0))
+            state, self._tail = State(self._verify), Tail(self._settings.kafka, dict.fromkeys(self._names, 0))
             await self._tail.start()
         refused = self._take(await self._tail.to_end(), state)
         newest = max(self._expected, default=0)  # of an older change a newer one may have replaced some records
@@ -184,4 +184,4 @@ class Follower:
         return state, kept.offsets
 
     async def _first_link(self) -> str:
-        return await chain.genesis(self._settings.bootstrap, self._settings.topic_prefix + CHANGES.name)
+        return await chain.genesis(self._settings.kafka, self._settings.topic_prefix + CHANGES.name)

@@ -95,7 +95,7 @@ class Library:
 
     async def _fetch(self, content: Content) -> bytes:
         name = self._settings.topic_prefix + CONTENTS.name
-        return await contents.fetch(self._settings.bootstrap, name, content)
+        return await contents.fetch(self._settings.kafka, name, content)
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

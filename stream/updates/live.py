@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from detectors.lists.index import Layer
 from detectors.model.errors import LanjieError
 from detectors.rollout import Rollout
 from detectors.score import ScoreModel
-from stream.backfill import Progress
+from stream.backfill import Backfill
 from stream.clock import Clock
 from stream.deadletter import DeadLetters
 from stream.metrics import Metrics
@@ -101,21 +101,16 @@ class Live:
         """Read the files again soon."""
         self._asked = True
 
-    async def run(
-        self, engine: Engine, output: Output, progress: Progress, assigned: Callable[[], Mapping[tuple[str, int], int]]
-    ) -> None:
+    async def run(self, engine: Engine, output: Output, backfill: Callable[[], Backfill]) -> None:
         """Follow the topics, and the wishes of ``ask``, until cancelled.
 
         Args:
-            progress: of the agents.
-            assigned: asked for the partitions that this worker has by now, and what is committed of each.
+            backfill: makes what fills windows of another length.
         """
         dead_letters = DeadLetters(output)
         self._refill = Refill(
-            self._settings,
             engine,
-            progress,
-            assigned,
+            backfill,
             compose=lambda rules: self._compose(rules, engine.snapshot.lists),
             clock=self._clock,
         )
@@ -146,6 +141,7 @@ class Live:
     async def _renew(self, engine: Engine) -> None:
         """Build and swap; what is refused changes nothing."""
         started = self._clock.monotonic()
+        self._throw_switch(engine)
         asked, self._asked = self._asked, False
         file_problems = []
         if asked:
@@ -167,6 +163,16 @@ class Live:
         self._report(engine.snapshot, started)
         if file_problems and len(self.problems) == len(file_problems):
             self.problems = []  # told; files are read again when somebody asks, not by themselves
+
+    def _throw_switch(self, engine: Engine) -> None:
+        """At once: in an emergency nobody waits for what else has to be fetched and built."""
+        state, now = self._follower.state if self._follower else State(), engine.snapshot
+        if state.enforcement == now.rollout.enforcement:
+            return
+        engine.swap(now.staged(now.rollout.switched(enforcement=state.enforcement)))
+        self._metrics.enforcement.set(state.enforcement)
+        by = f" by {state.switch.change.author}" if state.switch else ""
+        log.warning("enforcement is %s%s", "on" if state.enforcement else "off: every event passes", by)
 
     async def _read_files(self) -> None:
         settings = self._settings
@@ -194,7 +200,8 @@ class Live:
         versions = {rule.id: str(rule.version) for rule in automaton.pack.rules}
         state = self._follower.state if self._follower else State()
         # The stages of feeds are those of the index: what could not be had is as it was, stage and all.
-        stages = Rollout(rollout_of(state, versions).rules, index.rollout.feeds)
+        known = rollout_of(state, versions)
+        stages = Rollout(known.rules, index.rollout.feeds, enforcement=known.enforcement)
         return Snapshot.of(automaton, index, self._model, stages)
 
     async def _load_rules(self, state: State, *, again: bool) -> None:

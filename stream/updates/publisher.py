@@ -24,6 +24,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, OutOfOrderSequence
 from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.errors import LanjieError
+from stream import refused
 from stream.clock import Clock
 from stream.settings import Settings
 from stream.topics import CHANGES, LISTS, RULES, UPDATES
@@ -48,7 +49,7 @@ from stream.updates.records import (
 )
 from stream.updates.state import State
 from stream.updates.tail import Tail
-from stream.updates.trust import Trust, is_look
+from stream.updates.trust import Trust, is_emergency, is_look
 from stream.updates.writer import Writer, fenced
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ async def make_change(
             return Receipt(0, time)
         change = Change(writer.serial + 1, author.name, action, target, reason, time, len(puts))
         records = [_signed(author, _record(put, change)) for put in puts]
-        if trust and trust.approvals > 1 and not unsigned:
+        alone = unsigned or all(is_emergency(r.topic, r.key, r.value) for r in records)
+        if trust and trust.approvals > 1 and not alone:
             proposal = proposed(records, change.serial)
             if len(proposal.value or b"") > MAX_PROPOSAL_BYTES:
                 found = f"{len(records):,} records are too much to be approved as one"
@@ -141,7 +143,7 @@ async def approve(settings: Settings, author: Author, serial: int, *, reject: bo
     trust.may_sign(author)
 
     async def work(writer: Writer) -> Receipt:
-        proposal = Proposal.find(await chain.read_all(settings.bootstrap, writer.name(CHANGES.name)), serial)
+        proposal = Proposal.find(await chain.read_all(settings.kafka, writer.name(CHANGES.name)), serial)
         if proposal is None:
             raise ChangeError(f"{serial}: no proposal waits under this number; see `lanjie changes pending`")
         time = proposal.records[0].change.time
@@ -175,7 +177,7 @@ async def read_state(settings: Settings) -> State:
     Raises:
         TopicsError, TailError: Kafka cannot be reached or read.
     """
-    await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
+    await ensure_topics(settings.kafka, _topics(settings), replication=settings.replication)
     return await _state(settings)
 
 
@@ -183,7 +185,7 @@ async def _state(settings: Settings) -> State:
     trust = Trust.read(settings.trust) if settings.trust else None
     verify = trust.verify if trust else None
     state, refused = State(verify), set()
-    async with Tail(settings.bootstrap, {settings.topic_prefix + t.name: 0 for t in (LISTS, RULES)}) as tail:
+    async with Tail(settings.kafka, {settings.topic_prefix + t.name: 0 for t in (LISTS, RULES)}) as tail:
         for record in await tail.to_end():
             try:
                 state.apply(read(record, settings.topic_prefix))
@@ -209,14 +211,14 @@ def read(record: Record, prefix: str) -> Written:
 
 
 async def _exclusively(settings: Settings, work: Callable[[Writer], Awaitable[Receipt]]) -> Receipt:
-    await ensure_topics(settings.bootstrap, _topics(settings), replication=settings.replication)
+    await ensure_topics(settings.kafka, _topics(settings), replication=settings.replication)
     topic = settings.topic_prefix + CHANGES.name
     made: tuple[str, Receipt] | None = None
     for attempt in range(ATTEMPTS):
         try:
             async with fenced(settings) as producer:
-                head = await chain.head(settings.bootstrap, topic)
-                if made and await chain.has(settings.bootstrap, topic, made[0]):
+                head = await chain.head(settings.kafka, topic)
+                if made and await chain.has(settings.kafka, topic, made[0]):
                     return made[1]  # the commit to which we got no answer was made
                 writer = Writer(producer, settings, await _state(settings), head)
                 async with producer.transaction():
@@ -229,7 +231,8 @@ async def _exclusively(settings: Settings, work: Callable[[Writer], Awaitable[Re
                 return receipt
         except KafkaError as error:
             if made is None and not isinstance(error, _COME_BETWEEN):
-                raise ChangeError(f"{settings.bootstrap}: {type(error).__name__}: nothing has changed") from None
+                reason = await refused.explain(settings.kafka, error, "change lists and rules")
+                raise ChangeError(f"{reason}; nothing has changed") from None
         # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
         await asyncio.sleep(min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311
     if made:

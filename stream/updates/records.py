@@ -8,6 +8,7 @@ newest of each, every one with a header ``change`` that says who changed it, why
     rules.v1           pack                      the rule pack in force
                        stage/ID/VERSION          how far a rule has come; VERSION - is any
                        brake/ID/VERSION          the rule ran away
+                       switch/enforcement        whether anything acts at all: the kill switch
                        appeals/ID                upheld against a rule or ``feed:NAME``
 
 What is large, tables of numbers and rule packs, stands in ``contents.v1`` in parts, named by its digest and read from
@@ -140,9 +141,23 @@ class BrakeRecord(Record, frozen=True):
     reason: Words
 
 
-Value = FeedRecord | CheckRecord | EntryRecord | PackRecord | StageRecord | AppealsRecord | BrakeRecord
+class SwitchRecord(Record, frozen=True):
+    """``switch/enforcement``: off, every event passes, and decisions only say what would have been done."""
+
+    on: bool
+
+
+Value = FeedRecord | CheckRecord | EntryRecord | PackRecord | StageRecord | AppealsRecord | BrakeRecord | SwitchRecord
 LISTS_KINDS: Final = {"feed": FeedRecord, "check": CheckRecord, "entry": EntryRecord, "brake": BrakeRecord}
-RULES_KINDS: Final = {"pack": PackRecord, "stage": StageRecord, "appeals": AppealsRecord, "brake": BrakeRecord}
+RULES_KINDS: Final = {
+    "pack": PackRecord,
+    "stage": StageRecord,
+    "appeals": AppealsRecord,
+    "brake": BrakeRecord,
+    "switch": SwitchRecord,
+}
+SWITCH: Final = "switch/enforcement"
+OFF: Final = SwitchRecord(on=False)
 _RULE: Final = r"[A-Z][A-Z0-9_]{2,39}"
 _FEED: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 _VERSION: Final = r"([0-9]{1,9}|-)"
@@ -155,9 +170,10 @@ KEYS: Final = {
     "stage": re.compile(rf"/{_RULE}/{_VERSION}\Z"),
     "appeals": re.compile(rf"/({_RULE}|feed:{_FEED})\Z"),
     "brake": re.compile(rf"/({_RULE}/{_VERSION}|{_FEED})\Z"),
+    "switch": re.compile(r"/enforcement\Z"),
 }
-#: Have no stage: what they protect or allow is so in every one.
-NEVER_STAGED: Final = ("PROTECTED", "LIST_ALLOW")
+#: Have no stage: what they protect or allow, or what settings say of faults, is so in every one.
+NEVER_STAGED: Final = ("PROTECTED", "LIST_ALLOW", "FAILED_CLOSED")
 
 
 class Change(Struct, frozen=True, omit_defaults=True):

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 
 from detectors.engine import Engine, Snapshot
 from detectors.keywords import Automaton
-from stream.backfill import Backfill, Progress
+from detectors.registry import Memory
+from stream.backfill import Backfill
 from stream.clock import Clock
-from stream.settings import Settings
-from stream.topics import INPUTS
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +24,13 @@ class Refill:
 
     def __init__(
         self,
-        settings: Settings,
         engine: Engine,
-        progress: Progress,
-        assigned: Callable[[], Mapping[tuple[str, int], int]],
+        backfill: Callable[[], Backfill],
         *,
         compose: Callable[[Automaton], Snapshot],
         clock: Clock,
     ) -> None:
-        self._settings, self._engine, self._compose, self._clock = settings, engine, compose, clock
-        self._progress, self._assigned = progress, assigned
+        self._engine, self._backfill, self._compose, self._clock = engine, backfill, compose, clock
         self._task: asyncio.Task[None] | None = None
         self._filled: Automaton | None = None
         self.problem = ""
@@ -78,21 +74,14 @@ class Refill:
         current, started = self._engine, self._clock.monotonic()
         window = automaton.pack.window_seconds
 
-        def switch(filled: Engine) -> None:
-            current.adopt(filled, self._compose(automaton))
+        def switch(memories: Mapping[int, Memory]) -> None:
+            current.adopt(memories, self._compose(automaton))
             self._filled = automaton
 
         log.info("rules %s count over %d s: their windows are being filled", automaton.pack.version, window)
-        backfill = Backfill(
-            self._settings.bootstrap,
-            kinds={self._settings.named(topic).name: topic.kind for topic in INPUTS},
-            assigned=self._assigned,
-            progress=self._progress,
-            window_ms=window * 1000,
-            clock=self._clock,
-        )
+        backfill = self._backfill()
         try:
-            await backfill.run(lambda: Engine(self._compose(automaton), market=current.market), switch)
+            await backfill.run(lambda: current.empty(self._compose(automaton)), switch)
         except asyncio.CancelledError:
             raise
         except Exception as error:

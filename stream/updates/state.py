@@ -25,6 +25,7 @@ from stream.updates.records import (
     PackRecord,
     RecordError,
     StageRecord,
+    SwitchRecord,
     Value,
     Written,
     check_key,
@@ -145,6 +146,16 @@ class State:
     def appeals(self) -> dict[str, Held[AppealsRecord]]:
         """By rule id or ``feed:NAME``."""
         return self._all("appeals", AppealsRecord)
+
+    @property
+    def switch(self) -> Held[SwitchRecord] | None:
+        """The kill switch, once somebody has used it."""
+        return self._all("switch", SwitchRecord).get("enforcement")
+
+    @property
+    def enforcement(self) -> bool:
+        """Whether anything acts."""
+        return self.switch is None or self.switch.value.on
 
     def _braked(self, name: str, held: Held[S]) -> Held[S]:
         """In shadow, by the brake, if it has a cap and ran away since its record was written."""

@@ -12,6 +12,8 @@ from aiokafka.structs import ConsumerRecord as Record
 from aiokafka.structs import TopicPartition
 
 from detectors.model.errors import LanjieError
+from stream import refused
+from stream.kafka import Kafka
 
 #: Milliseconds that the broker holds a fetch for want of data: with nothing new a worker asks twice a second.
 FETCH_MAX_WAIT_MS: Final = 500
@@ -30,9 +32,10 @@ class Tail:
         starts: topic (with its prefix) -> offset to start at.
     """
 
-    def __init__(self, bootstrap: str, starts: Mapping[str, int]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, starts: Mapping[str, int]) -> None:
+        self._kafka = kafka
         self._starts = {TopicPartition(topic, 0): offset for topic, offset in starts.items()}
+        self._doing = f"read {', '.join(starts)}"
         self._consumer: Any = None
 
     async def __aenter__(self) -> Self:
@@ -49,21 +52,17 @@ class Tail:
             TailError: no broker.
         """
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap.split(","),
+            **self._kafka.options(),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=FETCH_BYTES,
         )
-        try:
-            await self._consumer.start()
-            self._consumer.assign(list(self._starts))
-            for partition, offset in self._starts.items():
-                self._consumer.seek(partition, offset)
-        except KafkaError as error:
-            await self._consumer.stop()
-            raise TailError(f"{self._bootstrap}: {type(error).__name__}") from None
+        await refused.start(self._consumer, self._kafka, self._doing, TailError)
+        self._consumer.assign(list(self._starts))
+        for partition, offset in self._starts.items():
+            self._consumer.seek(partition, offset)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -80,7 +79,7 @@ class Tail:
             first = await self._consumer.beginning_offsets(partitions)
             last = await self._consumer.end_offsets(partitions)
         except KafkaError as error:
-            raise TailError(f"{', '.join(p.topic for p in partitions)}: {error}") from None
+            raise TailError(await refused.explain(self._kafka, error, self._doing)) from None
         return {p.topic: (first[p], last[p]) for p in partitions}
 
     async def to_end(self) -> list[Record]:
@@ -112,7 +111,7 @@ class Tail:
             topics = ", ".join(p.topic for p in error.args[0])
             raise TailError(f"{topics}: what we had not read yet was deleted") from None
         except KafkaError as error:
-            raise TailError(f"{self._bootstrap}: {type(error).__name__}") from None
+            raise TailError(await refused.explain(self._kafka, error, self._doing)) from None
         return [record for batch in batches.values() for record in batch]
 
     async def positions(self) -> dict[str, int]:

@@ -46,7 +46,7 @@ _decode = msgspec.json.Decoder(WorkerState).decode
 async def worker_states(settings: Settings) -> dict[str, WorkerState]:
     """What every worker of the group said last; those that are gone for good included."""
     found: dict[str, WorkerState] = {}
-    async with Tail(settings.bootstrap, {settings.topic_prefix + WORKERS.name: 0}) as tail:
+    async with Tail(settings.kafka, {settings.topic_prefix + WORKERS.name: 0}) as tail:
         _note(found, await tail.to_end(), settings)
     return found
 
@@ -57,7 +57,7 @@ async def wait_until_applied(settings: Settings, serial: int, *, within: float) 
     started = clock.monotonic()
     found: dict[str, WorkerState] = {}
     members = await _members(settings)
-    async with Tail(settings.bootstrap, {settings.topic_prefix + WORKERS.name: 0}) as tail:
+    async with Tail(settings.kafka, {settings.topic_prefix + WORKERS.name: 0}) as tail:
         _note(found, await tail.to_end(), settings)
         while (done := sum(s.serial >= serial and not s.refused for s in found.values())) < members:
             left = within - (clock.monotonic() - started)
@@ -79,7 +79,7 @@ def _note(found: dict[str, WorkerState], records: Any, settings: Settings) -> No
 
 
 async def _members(settings: Settings) -> int:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap.split(","))
+    admin = AIOKafkaAdminClient(**settings.kafka.options())
     try:
         await asyncio.wait_for(admin.start(), 10)
         answers = await admin.describe_consumer_groups([settings.group])

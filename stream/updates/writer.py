@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import ProducerFenced, TopicAuthorizationFailedError
 
 from stream.settings import Settings
 from stream.topics import CHANGES, CONTENTS
@@ -84,10 +84,12 @@ class Writer:
 
         After ``READABLE_TIMEOUT`` it is not waited for any more: the change is made, and will be seen.
         """
+        if not self._ends:
+            return
         with suppress(TimeoutError, TailError):
             async with (
                 asyncio.timeout(READABLE_TIMEOUT),
-                Tail(self._settings.bootstrap, dict.fromkeys(self._ends, 0)) as tail,
+                Tail(self._settings.kafka, dict.fromkeys(self._ends, 0)) as tail,
             ):
                 while not _reached(await tail.span(), self._ends):  # noqa: ASYNC110 - the broker does not notify
                     await asyncio.sleep(_LOOK_AGAIN)
@@ -97,29 +99,31 @@ def _reached(spans: Mapping[str, tuple[int, int]], ends: Mapping[str, int]) -> b
     return all(spans[topic][1] >= end for topic, end in ends.items())
 
 
-class _FencedIsNormal(logging.Filter):
-    """aiokafka leaves futures behind that hold the reason when a producer is fenced, and asyncio logs each as an error;
-    here it is how two changes at the same moment are told apart.
+class _KnownOtherwise(logging.Filter):
+    """aiokafka leaves futures behind that hold the reason when a producer is fenced or may not write, and asyncio logs
+    each as an error. The first is how two changes at the same moment are told apart, the second is told by whoever
+    wanted to write.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
+        known = ProducerFenced, TopicAuthorizationFailedError
+        return not (record.exc_info and isinstance(record.exc_info[1], known))
 
 
-logging.getLogger("asyncio").addFilter(_FencedIsNormal())
+logging.getLogger("asyncio").addFilter(_KnownOtherwise())
 
 
 @asynccontextmanager
 async def fenced(settings: Settings) -> AsyncIterator[Any]:
     """The producer of all changes. Whoever has it is thrown out."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap.split(","),
+        **settings.kafka.producer_options(),
         transactional_id=settings.topic_prefix + TRANSACTIONAL_ID,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_request_size=contents.MAX_REQUEST_BYTES,
     )
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
         await producer.stop()

@@ -32,6 +32,7 @@ from aiokafka import AIOKafkaConsumer
 from loadtest.driver import Driver, Schedule, record_of
 from stream.cli.kafka_local import find_kafka
 from stream.clock import SystemClock
+from stream.kafka import Kafka
 from stream.settings import Settings
 from stream.topics import ALL, DECISIONS
 from stream.topics_admin import ensure_topics
@@ -86,7 +87,7 @@ class Bench:
     async def publish(self, count: int, rate: float | None, first: int = 0) -> None:
         """Events as a schedule wants them, or at once."""
         events = workload(count, seed=first + 3)
-        async with Driver(self.settings.bootstrap, SystemClock()) as driver:
+        async with Driver(self.settings.kafka, SystemClock()) as driver:
             records = (record_of(event, prefix=self.settings.topic_prefix) for event in events)
             await driver.publish(records, Schedule(rate=rate))
 
@@ -135,7 +136,7 @@ async def capacity_of(bench: Bench, found: list[tuple[int, int]]) -> float:
 
 
 async def measure(bench: Bench, snapshot: Path, share: float) -> dict[str, object]:
-    await ensure_topics(bench.settings.bootstrap, [bench.settings.named(topic) for topic in ALL])
+    await ensure_topics(bench.settings.kafka, [bench.settings.named(topic) for topic in ALL])
     worker = await bench.start()
     try:
         found: list[tuple[int, int]] = []
@@ -222,7 +223,7 @@ def main() -> None:
             [LANJIE, "lists", "build", str(home / "numbers.txt"), "-o", str(home / "numbers.lanjie")], check=True
         )
         built = time.monotonic() - started
-        kafka = find_kafka(home / "kafka", args.bootstrap)
+        kafka = find_kafka(home / "kafka", Kafka.plain(args.bootstrap) if args.bootstrap else None)
         try:
             result = asyncio.run(measure(Bench(kafka.bootstrap, home), home / "numbers.lanjie", args.share))
         finally:

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.cli.kafka_local import find_kafka
+from stream.kafka import Kafka
 from stream.topics import ALL, DECISIONS, topic_for
 from stream.wire import dump_json, encode_event
 from tests.benchmarks.events import list_lines, workload
@@ -35,6 +36,7 @@ HERE = Path(__file__).parent
 CONTENDERS = {
     # name: (events per round, command). The stock agent is slow, and its rate does not depend on the count.
     "lanjie worker": (200_000, lambda *_: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
+    "lanjie worker, exactly once": (200_000, lambda *_: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
     "bare aiokafka": (200_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.bare_aiokafka", *a]),
     "stock Faust agent": (16_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.stock_faust", *a]),
 }
@@ -94,7 +96,7 @@ async def finished(bootstrap: str, prefix: str, count: int, process: subprocess.
 async def one(name: str, bootstrap: str, round_no: int, lists: Path) -> dict[str, float]:
     """One run of one contender."""
     count, command = CONTENDERS[name]
-    prefix = f"bench{os.getpid()}.{round_no}.{name.split(maxsplit=1)[0]}."
+    prefix = f"bench{os.getpid()}.{round_no}.{list(CONTENDERS).index(name)}."
     await prepare(bootstrap, prefix, count)
     env = os.environ | {
         "LANJIE_BOOTSTRAP": bootstrap,
@@ -102,6 +104,7 @@ async def one(name: str, bootstrap: str, round_no: int, lists: Path) -> dict[str
         "LANJIE_GROUP": prefix + "group",
         "LANJIE_LISTS": f"block:{lists}",
         "LANJIE_METRICS_PORT": "0",
+        "LANJIE_DELIVERY": "exactly-once" if "exactly once" in name else "at-least-once",
     }
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command(bootstrap, prefix, str(lists)), env=env, stdout=log, stderr=log)  # noqa: ASYNC220
@@ -162,7 +165,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         lists = Path(home) / "block.txt"
         lists.write_text("\n".join(list_lines(args.lists)) + "\n")
-        found = find_kafka(Path(home) / "kafka", args.bootstrap)
+        found = find_kafka(Path(home) / "kafka", Kafka.plain(args.bootstrap) if args.bootstrap else None)
         try:
             results = asyncio.run(measure(found.bootstrap, args.rounds, lists))
         finally:

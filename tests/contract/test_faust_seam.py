@@ -40,7 +40,10 @@ SOURCES: dict[Callable, str] = {
     Consumer.seek: "b86a9fe05f95",
     Consumer.on_buffer_full: "c8961679e0bc",
     Consumer.on_partitions_revoked: "d04b7ae72c6f",
+    Consumer.on_partitions_assigned: "29ce96596f05",
     ThreadDelegateConsumer._getmany: "f9d47aa9010b",
+    ThreadDelegateConsumer.threadsafe_partitions_revoked: "6c55d67e9eb0",
+    ThreadDelegateConsumer.threadsafe_partitions_assigned: "50fac26841ad",
     ThreadDelegateConsumer.seek_wait: "e9db5bbc4ceb",
     driver.Consumer._to_message: "7c24f6511b2f",
     driver.Consumer._new_consumer_thread: "0870ec53dea7",
@@ -71,12 +74,14 @@ def test_the_source_is_the_one_that_was_read(function):
 
 def test_every_override_still_overrides_something():
     own = {name for name, value in vars(transport.ChunkConsumer).items() if inspect.isfunction(value)}
-    ours_alone = {"_pack", "committed", "oldest_age", "lag"}
+    ours_alone = {"_pack", "_numbers", "oldest_age", "lag"}
     assert {name for name in own if not hasattr(driver.Consumer, name)} == ours_alone
 
 
 def test_overrides_take_what_the_stock_methods_take():
-    for name in ("_getmany", "_to_message", "ack", "_new_offset", "_add_gap", "on_partitions_revoked"):
+    names = ("_getmany", "_to_message", "ack", "_new_offset", "_add_gap", "on_partitions_revoked")
+    more = ("on_partitions_assigned", "threadsafe_partitions_revoked", "threadsafe_partitions_assigned")
+    for name in (*names, *more):
         ours = inspect.signature(getattr(transport.ChunkConsumer, name)).parameters
         stock = inspect.signature(getattr(driver.Consumer, name)).parameters
         assert list(ours) == list(stock), name

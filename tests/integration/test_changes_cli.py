@@ -73,7 +73,7 @@ def test_what_is_slipped_into_the_chain_is_found(cli: Cli):
     cli.change("lists", "add", A)
     cli.change("lists", "add", B)
     topic = cli.settings.named(CHANGES).name
-    first, _ = asyncio.run(chain.read_all(cli.settings.bootstrap, topic))
+    first, _ = asyncio.run(chain.read_all(cli.settings.kafka, topic))
     forged = [(first.key, first.value, first.headers), (b"entry/block/+8613800000009", b"{}", ())]
     asyncio.run(publish(cli.settings.bootstrap, topic, forged))
     said = cli.run("changes", "verify", code=1).output
@@ -85,7 +85,7 @@ def test_what_is_slipped_into_the_chain_is_found(cli: Cli):
 
 def test_what_went_round_the_chain_is_found(cli: Cli):
     cli.change("lists", "add", A)
-    (known,) = asyncio.run(chain.read_all(cli.settings.bootstrap, cli.settings.named(CHANGES).name))
+    (known,) = asyncio.run(chain.read_all(cli.settings.kafka, cli.settings.named(CHANGES).name))
     header = ("change", dict(known.headers)["change"])
     value = known.value.replace(b"8613800000001", b"8613800000009")
     topic = cli.settings.named(LISTS).name

@@ -21,6 +21,7 @@ from stream.cli import kafka_local
 from stream.cli.broker_process import KafkaFailed, KafkaUnavailable, Status
 from stream.cli.dev import dev
 from stream.cli.kafka_local import ExistingKafka, LocalKafka, MockKafka, find_kafka, free_port
+from stream.kafka import Kafka
 from tests.support.topics import create_topics, publish, read_all
 
 RECORDS = [(b"key %d" % n, b"value %d" % n, [("n", b"%d" % n)]) for n in range(20)]
@@ -109,7 +110,7 @@ def test_mock_up_status_down(tmp_path):
         broker.down()
     assert broker.status() is None
     with pytest.raises(KafkaUnavailable, match="no Kafka answered at"):
-        ExistingKafka(bootstrap).up(timeout=0.3)
+        ExistingKafka(Kafka.plain(bootstrap)).up(timeout=0.3)
 
 
 @pytest.mark.parametrize(("broker", "name"), [(LocalKafka, "kafka"), (MockKafka, "mock")])
@@ -171,7 +172,7 @@ def test_find_kafka_falls_back_and_says_why(tmp_path, monkeypatch):
         assert found.kind == "mock"
         assert found.kafka.started
         assert "no Java" in found.why
-        existing = find_kafka(tmp_path, found.bootstrap)
+        existing = find_kafka(tmp_path, Kafka.plain(found.bootstrap))
         assert (existing.kind, existing.bootstrap, existing.why) == ("existing", found.bootstrap, "")
         assert not existing.kafka.started
     finally:

@@ -15,6 +15,7 @@ from detectors.model.events import SmsEvent
 from detectors.rollout import Cap
 from loadtest.driver import Driver, Schedule, record_of
 from stream.clock import SystemClock
+from stream.kafka import Kafka
 from stream.rule_files import pack_files
 from stream.settings import Settings
 from stream.topics import ALERTS, LISTS, RULES, dlq
@@ -57,7 +58,7 @@ def rules(rule: str = RULE, weight: str = WEIGHT) -> dict[str, bytes]:
 
 async def flow(pipeline: Pipeline, total: int, *, rate: float) -> None:
     """Events by a schedule, while something else goes on."""
-    async with Driver(pipeline.bootstrap, SystemClock()) as driver:
+    async with Driver(Kafka.plain(pipeline.bootstrap), SystemClock()) as driver:
         events = sms([f"during-{n}" for n in range(total)])
         await driver.publish([record_of(event, prefix=pipeline.prefix) for event in events], Schedule(rate=rate))
 

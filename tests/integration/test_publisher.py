@@ -52,7 +52,7 @@ async def test_what_is_large_comes_back_byte_by_byte(settings: Settings):
     content = (await read_state(settings)).feeds["operator-b"].value.content
     assert content.parts >= 1
     topic = settings.named(CONTENTS).name
-    assert await contents.fetch(settings.bootstrap, topic, content) == data
+    assert await contents.fetch(settings.kafka, topic, content) == data
     found = await Library(settings).table(content)
     assert len(found) == len(NUMBERS)
     wrong = msgspec.structs.replace(content, digest="0" * 64)
@@ -77,7 +77,7 @@ async def test_who_dies_in_the_middle_leaves_nothing_and_blocks_nobody(settings:
     with pytest.raises(ZeroDivisionError):
         await change(settings, plan)
     assert (await change(settings, puts(entry("+8613800000001")))).serial == 1
-    async with Tail(settings.bootstrap, {settings.named(CONTENTS).name: 0}) as tail:
+    async with Tail(settings.kafka, {settings.named(CONTENTS).name: 0}) as tail:
         assert await tail.to_end() == []
 
 
@@ -90,10 +90,10 @@ async def test_the_chain_tells_what_was_slipped_in(settings: Settings):
     await change(settings, puts(entry("+8613800000001")))
     await change(settings, puts(entry("+8613800000002")))
     topic = settings.named(CHANGES).name
-    (first, _) = await chain.read_all(settings.bootstrap, topic)
+    (first, _) = await chain.read_all(settings.kafka, topic)
     await publish(settings.bootstrap, topic, [(first.key, first.value, first.headers)])
     broken = [
-        each for each in chain.verify(await chain.read_all(settings.bootstrap, topic)) if isinstance(each, Broken)
+        each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)
     ]
     assert len(broken) == 1
     with pytest.raises(HistoryError, match="changes verify"):
@@ -102,7 +102,7 @@ async def test_the_chain_tells_what_was_slipped_in(settings: Settings):
 
 async def test_an_altered_value_breaks_the_chain(settings: Settings):
     await change(settings, puts(entry("+8613800000001"), entry("+8613800000002")))
-    records = await chain.read_all(settings.bootstrap, settings.named(CHANGES).name)
+    records = await chain.read_all(settings.kafka, settings.named(CHANGES).name)
     records[0].value = records[0].value.replace(b"150", b"151")
     assert isinstance(next(iter(chain.verify(records))), Broken)
 
@@ -153,8 +153,8 @@ async def test_what_somebody_puts_on_the_chain_stops_nobody(settings: Settings):
     await publish(settings.bootstrap, topic, [(b"x", b"x", ())])
     again = await change(settings, puts(entry("+8613800000002")))
     assert again.serial == receipt.serial + 1
-    assert Proposal.waiting(await chain.read_all(settings.bootstrap, topic)) == []
+    assert Proposal.waiting(await chain.read_all(settings.kafka, topic)) == []
     broken = [
-        each for each in chain.verify(await chain.read_all(settings.bootstrap, topic)) if isinstance(each, Broken)
+        each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)
     ]
     assert len(broken) >= 2

@@ -9,11 +9,13 @@ import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
+import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
+from stream.settings import DELIVERIES
 from stream.topics import CALLS, CARDS, DECISIONS, INPUTS, SMS, dlq
 from stream.wire import decode_decision, encode_event
 from tests.support.topics import publish, read_all
@@ -146,16 +148,18 @@ async def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(pipeline:
     assert await second.end(signal.SIGTERM) == 0
 
 
-async def test_kill_9_in_mid_stream_loses_nothing(pipeline: Pipeline):
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_kill_9_in_mid_stream_loses_nothing_and_repeats_nothing(pipeline: Pipeline, delivery: str):
+    """What was decided and not committed is known from the decisions themselves."""
     events = sms(60_000)
     await pipeline.publish(events)
-    first = await pipeline.start()
+    first = await pipeline.start(LANJIE_DELIVERY=delivery)
     await pipeline.decisions(5_000)
     assert await first.end(signal.SIGKILL) == -signal.SIGKILL
-    second = await pipeline.start()
+    second = await pipeline.start(LANJIE_DELIVERY=delivery)
     await second.until("/metrics", lambda text: "lanjie_events_total{" in text)
     records = await pipeline.decisions(holds_all(events))
-    assert set(ids(records)) == {event.id for event in events}
+    assert Counter(ids(records)) == Counter(event.id for event in events)
     assert await second.end(signal.SIGTERM) == 0
 
 
@@ -190,10 +194,10 @@ def _fields(event: Event) -> dict[str, object]:
 RAISING = """
 from detectors.engine import Engine
 stock = Engine.decide
-def decide(self, events, now=None):
+def decide(self, events, *args, **kwargs):
     if any(event.id == "s13" for event in events):
         raise ZeroDivisionError("13900000001")
-    return stock(self, events, now)
+    return stock(self, events, *args, **kwargs)
 Engine.decide = decide
 """
 
@@ -236,8 +240,26 @@ async def test_without_lists_it_works_and_is_not_ready(pipeline: Pipeline):
     assert await worker.end(signal.SIGTERM) == 0
 
 
-async def test_no_broker_is_said_in_one_line(pipeline: Pipeline):
+async def test_without_a_broker_it_waits_says_so_in_one_line_and_stops_when_told(pipeline: Pipeline):
     worker = await pipeline.start(LANJIE_BOOTSTRAP="127.0.0.1:1")
-    assert await asyncio.wait_for(worker.process.wait(), 30) == 1
-    await worker._reader
-    assert "LANJIE_BOOTSTRAP=127.0.0.1:1: no Kafka there" in worker.log[-1]
+    body = await worker.until("/ready", lambda body: "no Kafka there" in body)
+    assert "LANJIE_BOOTSTRAP=127.0.0.1:1: no Kafka there" in json.loads(body)["reasons"][0]
+    assert await worker.end(signal.SIGTERM) == 0
+    assert [line for line in worker.log if "no Kafka there" in line]
+
+
+NO_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+"""
+
+
+async def test_a_disk_that_takes_nothing_is_no_reason_not_to_decide(pipeline: Pipeline):
+    """Every write to a file fails, as on a full disk."""
+    await pipeline.publish(sms(100))
+    worker = await pipeline.start(NO_DISK + COMMAND)
+    await pipeline.decisions(100)
+    assert [line for line in worker.log if "a restart reads the topics from the start" in line]
+    assert (await worker.get("/ready"))[0] == 200
+    assert await worker.end(signal.SIGTERM) == 0

@@ -218,9 +218,10 @@ def test_a_batch_that_failed_can_be_decided_again_one_by_one():
             raise ZeroDivisionError
 
     events, engine = calls(300, step=200), Engine(SNAPSHOT)
-    working, engine._detectors = engine._detectors, (Fails(), *engine._detectors)
+    shard = engine._shard(0)
+    working, shard.detectors = shard.detectors, (Fails(), *shard.detectors)
     with pytest.raises(ZeroDivisionError):
         engine.decide(events)
-    engine._detectors = working
+    shard.detectors = working
     assert [d for event in events for d in engine.decide([event])] == Engine(SNAPSHOT).decide(events)
     assert engine.duplicate_events == 0

@@ -45,14 +45,18 @@ async def publish(bootstrap: str, topic: str, records: Iterable[Record]) -> None
 async def read_all(
     bootstrap: str, topic: str, *, until: int | Callable[[list[ConsumerRecord]], bool], timeout: float = 30
 ) -> list[ConsumerRecord]:
-    """All partitions from the beginning, until there are `until` records or until(records) holds."""
+    """All partitions from the beginning, what is committed, until there are `until` records or until(records) holds."""
     records: list[ConsumerRecord] = []
     enough = until if callable(until) else lambda seen: len(seen) >= until
     try:
         async with (
             asyncio.timeout(timeout),
             AIOKafkaConsumer(
-                topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50
+                topic,
+                bootstrap_servers=bootstrap,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=50,
+                isolation_level="read_committed",
             ) as consumer,
         ):
             while not enough(records):

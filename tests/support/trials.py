@@ -208,7 +208,7 @@ def live(decisions: Iterable[Decision]) -> list[bytes]:
 
 def memory(deciding: Engine) -> object:
     """What is remembered that depends on decisions or signs."""
-    held, victims = deciding._memory, deciding._memory.victims
+    held, victims = deciding.memory(), deciding.memory().victims
     campaigns = {c.id: (c.hits, c.weight, c.seen, c.wordings) for c in held.campaigns._campaigns.values()}
     return campaigns, victims._young, victims._old
 

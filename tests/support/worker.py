@@ -92,4 +92,9 @@ class Pipeline:
             await publish(self.bootstrap, self.prefix + topic, records)
 
     async def decisions(self, until: int | Callable[[list[ConsumerRecord]], bool]) -> list[ConsumerRecord]:
-        return await read_all(self.bootstrap, self.prefix + DECISIONS.name, until=until, timeout=90)
+        """What is on the topic by then; if that takes too long, what the workers said last is shown."""
+        try:
+            return await read_all(self.bootstrap, self.prefix + DECISIONS.name, until=until, timeout=90)
+        except TimeoutError as error:
+            logs = "\n\n".join("\n".join(worker.log[-20:]) for worker in self.workers)
+            pytest.fail(f"{error}\n{logs}")

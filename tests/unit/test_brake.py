@@ -288,7 +288,7 @@ def test_a_stage_that_is_taken_back_lifts_it(serial):
 def test_who_adopts_another_engine_keeps_its_own_brake():
     deciding, other = engine(rules={"TEXT_BANK": capped(3)}), engine()
     deciding.decide(texts())
-    deciding.adopt(other, snapshot(rules={"TEXT_BANK": capped(3)}))
+    deciding.adopt({0: other.memory()}, snapshot(rules={"TEXT_BANK": capped(3)}))
     assert touched(deciding.decide(texts(at=100))) == 0
 
 
@@ -322,6 +322,6 @@ def test_a_part_of_a_cap_is_not_lost_to_rounding():
 def test_without_caps_nothing_is_counted():
     deciding: Engine = engine(rules={"TEXT_BANK": Stage("canary", 0.5), "TEXT_LOAN": Stage("shadow")})
     deciding.decide(texts(BOTH))
-    assert (deciding._brake.caps, deciding._brake._events, deciding.trips) == ({}, 0, [])
+    assert (deciding._judge.brake.caps, deciding._judge.brake._events, deciding.trips) == ({}, 0, [])
     assert Rollout({"TEXT_BANK": Stage("shadow")}).caps() == {}
     assert AUTOMATON.pack.version in deciding.rules_version

@@ -1,13 +1,14 @@
 """Metrics: the bulk histogram against the client's own, names and label sets."""
 
 import re
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from stream.metrics import END_TO_END_BOUNDS, BulkHistogram, Metrics
+from stream.metrics import END_TO_END_BOUNDS, STATES, BulkHistogram, Metrics
 
 
 def buckets(registry: CollectorRegistry) -> list[str]:
@@ -43,11 +44,15 @@ def test_bounds_belong_to_their_bucket():
 def test_lag_and_readiness_are_asked_for_when_scraped():
     registry = CollectorRegistry()
     lag: dict[tuple[str, int], int] = {}
-    Metrics(registry).watch(lag=lambda: lag, in_flight=lambda: 3, ready=lambda: 1.0)
+    source = SimpleNamespace(state="recovering", in_flight=3, recovering=2, lag=lambda: lag, unready=list)
+    Metrics(registry).watch(source)
     lag["sms", 2] = 17
     assert registry.get_sample_value("lanjie_consumer_lag_records", {"topic": "sms", "partition": "2"}) == 17
     assert registry.get_sample_value("lanjie_in_flight_chunks") == 3
     assert registry.get_sample_value("lanjie_ready") == 1
+    assert registry.get_sample_value("lanjie_recovering_partitions") == 2
+    found = {state: registry.get_sample_value("lanjie_worker_state", {"state": state}) for state in STATES}
+    assert found == {state: float(state == "recovering") for state in STATES}
 
 
 def test_names_follow_prometheus():

@@ -32,7 +32,7 @@ class Producer:
 
 async def deliver(lane, count):
     delivery = asyncio.get_running_loop().create_future()
-    lane.add(_Parcel([(b"k", b"v" * 100)] * count, delivery))
+    lane.add(_Parcel([(b"k", b"v" * 100, [])] * count, delivery))
     return await asyncio.wait_for(asyncio.gather(delivery, return_exceptions=True), 10)
 
 

@@ -1,0 +1,1 @@
+"""Dead letters read back, shown without what they say, and put back to where they came from."""

@@ -1,0 +1,182 @@
+"""The partition numbers that this worker decides, each with the memory of what came before.
+
+A shard is partition n of all three inputs together; the assignor gives a worker all of them or none. When it is
+assigned, nothing of it is fetched until its memory is that of whoever decided the last event of it:
+
+1. **Open** the outbox: with exactly-once this throws out who had the shard before, should they still live.
+2. **Look** whether it was ours and nobody has decided anything of it since: then the memory is still here.
+3. **Rebuild** it from the log otherwise (``stream.rebuild``), within ``recovery_seconds``.
+4. **Go on** from what is decided, which may be more than was committed.
+
+Other shards go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from detectors.engine import Engine
+from stream.clock import Clock
+from stream.metrics import Metrics
+from stream.outbox import Outbox
+from stream.progress import Progress
+from stream.ranges import consumer
+from stream.rebuild import Rebuild
+from stream.settings import Settings
+from stream.topics import DECISIONS, INPUTS
+
+log = logging.getLogger(__name__)
+
+PAUSE: Final = 0.5  # seconds until it is tried again
+AT_ONCE: Final = 4  # shards that are rebuilt side by side
+#: Offsets by which a partition may grow by itself: the marker of a transaction is written after it is acknowledged.
+_MARKER: Final = 1
+
+
+class Shards:
+    """Keeps the memories of an engine to the shards that are assigned.
+
+    Args:
+        make: an engine as ours, that is empty.
+        fail: told of what nobody expected; stops the worker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        outbox: Outbox,
+        progress: Progress,
+        *,
+        make: Callable[[], Engine],
+        metrics: Metrics,
+        clock: Clock,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._settings, self._engine, self._outbox, self._progress = settings, engine, outbox, progress
+        self._make, self._metrics, self._clock, self._fail = make, metrics, clock, fail
+        self._kinds = {settings.named(topic).name: topic.kind for topic in INPUTS}
+        self._decisions = settings.named(DECISIONS).name
+        self.live: set[int] = set()  #: whose events are being decided
+        self._parked: dict[int, int] = {}  # shard -> end of its decisions when it was taken from us
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def recovering(self) -> list[int]:
+        """Shards that are assigned and not yet decided."""
+        return sorted(self._tasks.keys() - self.live)
+
+    def held(self, topic: str, shard: int) -> bool:
+        """Whether nothing of this partition is to be fetched."""
+        return topic in self._kinds and shard not in self.live
+
+    def assigned(self, shards: Collection[int]) -> None:
+        """These are ours now, and no others."""
+        for gone in self._parked.keys() - set(shards):
+            del self._parked[gone]
+            self._forget(gone)
+        for shard in set(shards) - self.live - self._tasks.keys():
+            self._tasks[shard] = asyncio.get_running_loop().create_task(self._recover(shard))
+
+    async def revoked(self, shards: Collection[int]) -> None:
+        """These are not ours until they are assigned again. What was in flight has been delivered."""
+        ended = await self._ends(self.live & set(shards))
+        for shard in shards:
+            if (task := self._tasks.pop(shard, None)) and not task.done():
+                task.cancel()
+            if shard not in self.live or shard not in ended:
+                self._forget(shard)
+            self.live.discard(shard)
+            await self._outbox.close(shard)
+        self._parked.update(ended)
+
+    async def stop(self) -> None:
+        """Write no more."""
+        for task in self._tasks.values():
+            task.cancel()
+        for shard in list(self._tasks):
+            await self._outbox.close(shard)
+
+    async def _ends(self, shards: Collection[int]) -> dict[int, int]:
+        """The ends of their decisions; nothing if they cannot be had, which costs a rebuild."""
+        if not shards:
+            return {}
+        reader = consumer(self._settings.kafka)
+        try:
+            await reader.start()
+            found: dict[Any, int] = await reader.end_offsets([TopicPartition(self._decisions, n) for n in shards])
+        except KafkaError:
+            return {}
+        finally:
+            await reader.stop()
+        return {partition.partition: end for partition, end in found.items()}
+
+    async def _recover(self, shard: int) -> None:
+        started = self._clock.monotonic()
+        while True:
+            try:
+                async with self._room:
+                    await self._outbox.open(shard)
+                    if not await self._is_as_we_left_it(shard):
+                        await self._rebuild(shard)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("shard %d: %s; its events wait, tried again", shard, type(error).__name__)
+                await asyncio.sleep(PAUSE)
+            except Exception as error:  # noqa: BLE001 - reported; the shard would wait for ever
+                self._fail(error)
+                return
+            else:
+                break
+        self._parked.pop(shard, None)
+        self.live.add(shard)
+        self._metrics.recovery_seconds.observe(self._clock.monotonic() - started)
+
+    async def _is_as_we_left_it(self, shard: int) -> bool:
+        left = self._parked.get(shard)
+        return left is not None and 0 <= (await self._ends([shard])).get(shard, -1) - left <= _MARKER
+
+    async def _rebuild(self, shard: int) -> None:
+        settings = self._settings
+        self._forget(shard)
+        engine = self._make()
+        rebuild = self.rebuild_of(shard, engine, settings.recovery_seconds)
+        try:
+            await rebuild.start()
+            while await rebuild.advance():
+                pass
+        finally:
+            await rebuild.stop()
+        if engine.snapshot.rules.window_seconds != self._engine.snapshot.rules.window_seconds:
+            raise TimeoutError  # windows of another length came into force meanwhile
+        self._engine.remember(shard, engine.memory())
+        self._progress.decided.update(rebuild.decided)
+        self._metrics.recovered.inc(rebuild.events)
+        self._metrics.recovery_skipped.inc(rebuild.skipped)
+        log.info("shard %d: %d events decided again, %d skipped", shard, rebuild.events, rebuild.skipped)
+        if rebuild.skipped:
+            log.warning("shard %d: the windows of its callers are not full: there was no time for it", shard)
+
+    def rebuild_of(self, shard: int, engine: Engine, seconds: float) -> Rebuild:
+        """What makes the memory of a shard again, for windows of the length that ``engine`` has."""
+        return Rebuild(
+            self._settings.kafka,
+            shard,
+            group=self._settings.group,
+            decisions=self._decisions,
+            kinds=self._kinds,
+            engine=engine,
+            window_ms=engine.snapshot.rules.window_seconds * 1000,
+            seconds=seconds,
+            clock=self._clock,
+        )
+
+    def _forget(self, shard: int) -> None:
+        self._engine.remember(shard, None)
+        self._progress.forget(shard)
