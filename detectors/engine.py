@@ -8,7 +8,7 @@ from typing import NamedTuple
 from detectors.behaviour import VictimWatch
 from detectors.brake import Trip
 from detectors.contract import LISTS_ONLY, Batch, Detector, NearMiss, ShowsNearMisses
-from detectors.guard import Guard, look
+from detectors.guard import Guard, Patience, look
 from detectors.judge import Judge
 from detectors.model.decision import Action, Decision, Evidence
 from detectors.model.errors import RuleError
@@ -115,8 +115,17 @@ class Engine:
         self._shards = {number: _Shard(memory) for number, memory in memories.items()}
 
     def empty(self, snapshot: Snapshot | None = None) -> Engine:
-        """Another one like this that has seen nothing, by default with the same snapshot."""
-        return Engine(snapshot or self.snapshot, max_callers=self._max_callers, market=self.market, part=self.part)
+        """Another one like this that has seen nothing, by default with the same snapshot. What a detector raises takes
+        no events along there either, and nobody hears of it.
+        """
+        return Engine(
+            snapshot or self.snapshot,
+            max_callers=self._max_callers,
+            market=self.market,
+            part=self.part,
+            guard=Patience() if self._guard else None,
+            on_fault=self._judge.on_fault,
+        )
 
     def remember(self, shard: int, memory: Memory | None) -> None:
         """Put what was counted elsewhere in the place of what this shard has; None forgets it."""

@@ -28,6 +28,20 @@ class Guard(Protocol):
         """It raised on a batch. ``came_through``: not on all of its events."""
 
 
+class Patience:
+    """Lets all look always, and does not listen: for who decides again what was decided."""
+
+    def lets(self, name: str) -> bool:  # noqa: ARG002 - a guard's
+        """Always."""
+        return True
+
+    def went_well(self, name: str, events: int) -> None:
+        """Nobody is told."""
+
+    def raised(self, name: str, error: Exception, *, came_through: bool) -> None:
+        """Nobody is told."""
+
+
 def look(detectors: Iterable[Detector], batch: Batch, guard: Guard) -> None:
     """Let them look at a batch one after the other, as far as the guard lets them. Raises nothing that they raise."""
     kinds = batch.kinds

@@ -110,6 +110,8 @@ def build_app(
             metrics=metrics,
             clock=clock,
             progress=progress,
+            deadline=settings.deadlines[topic.kind],
+            lists_only_after=settings.lists_only_after,
         )
         channel = app.topic(topic.name, schema=ChunkSchema(allow_empty=False))
         app.agent(channel, name=f"intercept.{topic.kind}", concurrency=1)(cast(Any, interceptor.run))
@@ -162,7 +164,11 @@ class Worker:
             return
         gc.freeze()  # millions of list entries are not to be walked by every full collection
         self.condition.engine = engine = Engine(
-            snapshot, market=settings.market or None, max_callers=settings.max_callers
+            snapshot,
+            market=settings.market or None,
+            max_callers=settings.max_callers,
+            guard=Breakers(self.clock, self.metrics),
+            on_fault=settings.on_fault,
         )
         self._watch_engine(engine)
         output = Output(settings.kafka, self._fail, [settings.named(topic).name for topic in _WRITTEN])

@@ -85,6 +85,7 @@ def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) 
     metrics.rules.set(snapshot.rule_count)
     model = {"model": snapshot.model.version} if snapshot.model else {}
     metrics.versions.info({"lists": snapshot.lists_version, "rules": snapshot.rules_version, **model})
+    metrics.enforcement.set(snapshot.rollout.enforcement)
     metrics.build_seconds.set(seconds)
     metrics.lists_loaded.set(now)
     metrics.rules_loaded.set(now)

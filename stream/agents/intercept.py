@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -19,8 +19,10 @@ from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.decision import Decision
 from detectors.model.events import Event
+from stream.breaker import place
 from stream.clock import Clock
 from stream.deadletter import ENGINE_ERROR, DeadLetter
+from stream.deadlines import Hurry, misses, overruns
 from stream.marks import HEADER, Mark
 from stream.marks import encode as encode_mark
 from stream.metrics import STAGES, Metrics
@@ -39,7 +41,9 @@ _NO_HEADERS: Headers = []
 class Decider(Protocol):
     """What of the engine is needed here."""
 
-    def decide(self, events: Sequence[Event], now: int | None = None, *, shard: int = 0) -> list[Decision]:
+    def decide(
+        self, events: Sequence[Event], now: int | None = None, *, shard: int = 0, lists_only: bool = False
+    ) -> list[Decision]:
         """One decision per event, in the same order. ``now``: ms UTC, what the brake goes by."""
 
 
@@ -52,7 +56,10 @@ class _Work:
     decisions: list[Decision] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    shard: int = 0
+    lists_only: bool = False
     sent: float = 0.0  #: clock.monotonic()
+    spent: dict[str, float] = field(default_factory=dict)  #: stage -> seconds
 
 
 class Interceptor:
@@ -69,10 +76,14 @@ class Interceptor:
         metrics: Metrics,
         clock: Clock,
         progress: Progress,
+        deadline: float,
+        lists_only_after: float,
     ) -> None:
         self._topic, self._group = topic, group
         self._engine, self._outbox, self._fail = engine, outbox, fail
         self._metrics, self._clock, self._progress = metrics, clock, progress
+        self._deadline = deadline
+        self._hurries: defaultdict[int, Hurry] = defaultdict(lambda: Hurry(lists_only_after))
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
 
     async def run(self, stream: faust.Stream[Any]) -> None:
@@ -98,8 +109,10 @@ class Interceptor:
         self._metrics.chunk_size.labels(self._topic.name).observe(len(records))
         started = self._clock.monotonic()
         work = self._decode(records)
-        self._observe("decode", started)
-        self._decide(work, key[1])
+        work.shard = key[1]
+        work.lists_only = self._hurries[work.shard].at((self._clock.wall_ms() - records[0].timestamp) / 1000)
+        self._observe(work, "decode", started)
+        self._decide(work)
         self._progress.decided[key] = chunk.last + 1
         work.sent = self._clock.monotonic()
         self._mark(work, records[0].offset, chunk.last)
@@ -111,7 +124,7 @@ class Interceptor:
         """Say on the first decision what chunk it begins."""
         if work.rows:
             key, value, _ = work.rows[0]
-            mark = Mark(self._group, self._topic.name, first, last, len(work.rows))
+            mark = Mark(self._group, self._topic.name, first, last, len(work.rows), work.lists_only)
             work.rows[0] = key, value, [(HEADER, encode_mark(mark))]
 
     def _decode(self, records: Sequence[Record]) -> _Work:
@@ -121,24 +134,24 @@ class Interceptor:
         work.letters = [DeadLetter(records[i], error.code, str(error)) for i, error in errors.items()]
         return work
 
-    def _decide(self, work: _Work, shard: int) -> None:
+    def _decide(self, work: _Work) -> None:
         """All at once; if that raises, one by one, so that one event does not take its chunk along."""
         if not work.events:
             return
         try:
-            work.decisions, work.rows = self._judge(work.records, work.events, shard)
+            work.decisions, work.rows = self._judge(work, work.records, work.events)
         except Exception:  # noqa: BLE001 - found and reported below, event by event
-            self._decide_singly(work, shard)
+            self._decide_singly(work)
 
-    def _decide_singly(self, work: _Work, shard: int) -> None:
+    def _decide_singly(self, work: _Work) -> None:
         records, work.records = work.records, []
         raised: list[str] = []
         for record, event in zip(records, work.events, strict=True):
             try:
-                decisions, rows = self._judge([record], [event], shard)
+                decisions, rows = self._judge(work, [record], [event])
             except Exception as error:  # noqa: BLE001 - dead-lettered, counted, logged
                 # Type and place only: the text of an unknown exception may quote a number or a message.
-                raised.append(f"{type(error).__name__} at {_place(error)}")
+                raised.append(f"{type(error).__name__} at {place(error)}")
                 work.letters.append(DeadLetter(record, ENGINE_ERROR, f"$: {raised[-1]}"))
             else:
                 work.decisions += decisions
@@ -151,42 +164,44 @@ class Interceptor:
             )
 
     def _judge(
-        self, records: Sequence[Record], events: Sequence[Event], shard: int
+        self, work: _Work, records: Sequence[Record], events: Sequence[Event]
     ) -> tuple[list[Decision], list[Row]]:
         started = self._clock.monotonic()
-        decisions = self._engine.decide(events, self._clock.wall_ms(), shard=shard)
-        self._observe("decide", started)
+        decisions = self._engine.decide(events, self._clock.wall_ms(), shard=work.shard, lists_only=work.lists_only)
+        self._observe(work, "decide", started)
         started, now = self._clock.monotonic(), self._clock.wall_ms()
         rows: list[Row] = []
         for decision, record in zip(decisions, records, strict=True):
             timed = _replace(decision, latency_us=max(0, now - record.timestamp) * 1000)
             rows.append((decision.subject.encode() or None, encode_decision(timed), _NO_HEADERS))
-        self._observe("encode", started)
+        self._observe(work, "encode", started)
         return decisions, rows
 
-    def _observe(self, stage: str, started: float) -> None:
-        self._stages[stage].observe(self._clock.monotonic() - started)
+    def _observe(self, work: _Work, stage: str, started: float) -> None:
+        seconds = self._clock.monotonic() - started
+        self._stages[stage].observe(seconds)
+        work.spent[stage] = work.spent.get(stage, 0.0) + seconds
 
     def _delivered(self, done: asyncio.Future[Any], event: faust.EventT[Any], work: _Work) -> None:
         self._progress.undelivered -= 1
         if done.cancelled() or done.exception():
             return  # Output has reported it; the chunk stays unacked and is redelivered after the restart
         event.ack()
-        self._observe("deliver", work.sent)
+        self._observe(work, "deliver", work.sent)
         metrics, topic, now = self._metrics, self._topic.name, self._clock.wall_ms()
-        metrics.end_to_end.observe_many(topic, [max(0, now - record.timestamp) / 1000 for record in work.records])
+        waited = [max(0, now - record.timestamp) / 1000 for record in work.records]
+        metrics.end_to_end.observe_many(topic, waited)
+        if late := misses(self._deadline, waited):
+            metrics.deadline_misses.labels(topic).inc(late)
+        for stage in overruns(self._deadline, work.spent):
+            metrics.stage_overruns.labels(stage).inc()
         for letter, count in Counter(letter.code for letter in work.letters).items():
             metrics.dead_letters.labels(topic, letter).inc(count)
         for action, count in Counter(decision.action for decision in work.decisions).items():
             metrics.decisions.labels(topic, action).inc(count)
         for code, count in Counter(reason.code for each in work.decisions for reason in each.reasons).items():
             metrics.reasons.labels(code).inc(count)
+        for name, count in Counter(name for each in work.decisions for name in each.degraded).items():
+            metrics.degraded.labels(name).inc(count)
         for action, count in Counter(each.shadow.action for each in work.decisions if each.shadow).items():
             metrics.shadow.labels(action).inc(count)
-
-
-def _place(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else "?"

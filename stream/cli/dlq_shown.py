@@ -163,7 +163,7 @@ def page(record: Record) -> Iterator[str]:
             yield "null       it had neither key nor value"
     for name, value in headers:
         yield f"header     {masked_name(name)}: {_header(name, value)}"
-    yield f"key        {masked(record.key)}"
+    yield f"key        {masked(record.key) or 'empty'}"
     if record.value is None:
         yield "value      null"
         return

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from aiokafka.structs import TopicPartition
 
 from stream.dlq.letters import SOURCE, TIMES, Letter, note, position
@@ -86,11 +86,16 @@ class Way:
         sent.append(await self._producer.send(queue, value, None, partition=n, headers=headers))
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if other := [error for error in errors if not isinstance(error, MessageSizeTooLargeError)]:
-            raise other[0]
+        # Whatever goes to a partition after a refused batch is refused as well, as out of order.
+        others = [
+            error for error in errors if not isinstance(error, (MessageSizeTooLargeError, OutOfOrderSequenceNumber))
+        ]
+        pairs = zip(batch, outcomes, strict=False)  # the note is the last outcome
+        large = [letter for letter, outcome in pairs if isinstance(outcome, MessageSizeTooLargeError)]
+        if large and not others:
+            raise TooLarge(large)
         if errors:
-            pairs = zip(batch, outcomes, strict=False)
-            raise TooLarge([letter for letter, outcome in pairs if isinstance(outcome, MessageSizeTooLargeError)])
+            raise (others or errors)[0]
 
     async def _send(self, letter: Letter) -> asyncio.Future[Any]:
         own = [header for header in letter.headers if header[0] not in (TIMES, SOURCE)]

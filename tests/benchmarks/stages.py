@@ -123,9 +123,9 @@ def staged(engine: Engine, kind: str, lines: list[bytes]) -> dict[str, float]:
         chunk = lines[start : start + BATCH]
         events = timed("decode", lambda c=chunk: decode_events(c, kind)[0])
         batch = timed("E.164, text folding", lambda e=events: Batch(e))
-        for detector in engine._detectors:
+        for detector in engine._shard(0).detectors:
             timed(type(detector).__name__, lambda d=detector, b=batch: d.inspect(b))
-        decisions = timed("policy, decision", lambda b=batch: engine._conclude(b))
+        decisions = timed("policy, decision", lambda b=batch: engine._conclude(b, engine.memory().victims))
         timed("encode", lambda d=decisions: [encode_decision(each) for each in d])
     return spent
 

@@ -13,8 +13,9 @@ from aiokafka.structs import TopicPartition
 
 from stream.deadletter import DeadLetter, packed
 from stream.topics import ALL, SMS, dlq
+from stream.topics_admin import ensure_topics
 from tests.integration.test_list_changes import Cli
-from tests.support.topics import Header, create_topics
+from tests.support.topics import Header
 
 #: key, value, headers, partition
 Original = tuple[bytes | None, bytes | None, Sequence[Header], int]
@@ -28,7 +29,7 @@ class Dlq(Cli):
         self.bootstrap = bootstrap
         self.sms, self.queue = self.settings.named(SMS).name, self.settings.named(dlq(SMS)).name
         if not prefix:
-            asyncio.run(create_topics(bootstrap, {self.settings.topic_prefix + t.name: t.partitions for t in ALL}))
+            asyncio.run(ensure_topics(self.settings.kafka, map(self.settings.named, ALL)))
 
     def bury(
         self, originals: Iterable[Original], code: str = "engine_error", reason: str = "$: a test", codec: str = "none"
@@ -68,7 +69,7 @@ class Dlq(Cli):
         return asyncio.run(self._read(topic))
 
     async def _read(self, topic: str) -> list[ConsumerRecord]:
-        ends, found = await self._ends(topic), list[ConsumerRecord]()
+        ends, found = dict(sorted((await self._ends(topic)).items())), list[ConsumerRecord]()
         async with AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, isolation_level="read_committed", max_partition_fetch_bytes=8 << 20
         ) as consumer:
