@@ -25,6 +25,7 @@ from detectors.engine import Engine
 from detectors.model.errors import LanjieError
 from stream.agents.intercept import Interceptor
 from stream.backfill import Backfill
+from stream.breaker import Breakers
 from stream.clock import Clock, SystemClock
 from stream.condition import Condition
 from stream.metrics import Metrics
@@ -32,6 +33,7 @@ from stream.outbox import AtLeastOnce, Outbox
 from stream.output import Output
 from stream.process import Deadline, StateFile
 from stream.progress import Progress
+from stream.quiet import quiet_logs
 from stream.settings import Settings
 from stream.shards import Shards
 from stream.topics import ALL, DECISIONS, INPUTS, LISTS, RULES, dlq
@@ -300,6 +302,7 @@ def run_worker(settings: Settings) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    quiet_logs(SystemClock())
     # Not App(loop="uvloop"), which crashes in Faust 0.15; the policy also serves the consumer's thread.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     registry = CollectorRegistry()
