@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from detectors.behaviour import VictimWatch
 from detectors.brake import Trip
 from detectors.contract import LISTS_ONLY, Batch, Detector, NearMiss, ShowsNearMisses
@@ -19,6 +21,7 @@ from detectors.snapshot import Snapshot
 __all__ = ["Engine", "Examination", "Snapshot"]
 
 _ALLOW = Action.ALLOW.wire
+_NOBODY = VictimWatch(max_callees=1)  # in a hurry no victims are remembered, and none are asked for
 
 
 class Examination(NamedTuple):
@@ -191,7 +194,7 @@ class Engine:
         if lists_only:
             batch = Batch(events, rollout=self.snapshot.rollout, lists_only=True)
             self._ask(mine.detectors[:1], batch)  # the lists
-            return self._conclude(batch, None, now)
+            return self._conclude(batch, _NOBODY, now)
         return self._conclude(self._look(events, mine), mine.memory.victims, now)
 
     def examine(self, event: Event, *, shard: int = 0) -> Examination:
@@ -222,14 +225,14 @@ class Engine:
         for detector in detectors:
             detector.inspect(batch)
 
-    def _conclude(self, batch: Batch, victims: VictimWatch | None, now: int | None = None) -> list[Decision]:
+    def _conclude(self, batch: Batch, victims: VictimWatch, now: int | None = None) -> list[Decision]:
         """Event by event, as what one is found to be may be a sign for the next."""
         kind_of, judge, capped = KIND_OF, self._judge, bool(self._judge.brake.caps)
-        hits, shadow, lacks, degraded = batch.hits, batch.shadow, batch.lacks, LISTS_ONLY if batch.lists_only else ()
-        closing = lacks if judge.on_fault else {}
+        hits, shadow, degraded = batch.hits, batch.shadow, LISTS_ONLY if batch.lists_only else ()
+        closing = batch.lacks if judge.on_fault else {}
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
-            if victims is not None and victims.watching:
+            if victims.watching:
                 for sign in victims.signs(a, b, event.time, suspicious=i in hits):
                     batch.add(i, sign)
             if capped:
@@ -237,7 +240,7 @@ class Engine:
             if i in hits or i in shadow or i in closing:
                 decision, risky = judge.decide(batch, i, event.time if now is None else now, victims)
                 hits, shadow = batch.hits, batch.shadow  # others, if the brake tripped
-                if risky and victims is not None:
+                if risky and victims is not _NOBODY:
                     victims.note(b, a, event.time)
             else:
                 decision = Decision(
@@ -249,9 +252,11 @@ class Engine:
                     score=0.0,
                     lists=judge.lists_version,
                     rules=judge.rules_version,
-                    degraded=batch.degraded(i) if i in lacks else degraded,
+                    degraded=degraded,
                 )
             decisions.append(decision)
+        for i in batch.lacks:
+            decisions[i] = replace(decisions[i], degraded=batch.degraded(i))
         return decisions
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from detectors.behaviour import VictimWatch
 from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.brake import Brake, Trip
-from detectors.contract import Batch
+from detectors.contract import LISTS_ONLY, Batch
 from detectors.guard import Guard, look
 from detectors.lists import NumberLists
 from detectors.lists.protected import Protected
@@ -90,7 +90,7 @@ class Judge:
         """Whether anything acts at all."""
         return self.snapshot.rollout.enforcement
 
-    def decide(self, batch: Batch, i: int, now: int, victims: VictimWatch | None) -> Judged:
+    def decide(self, batch: Batch, i: int, now: int, victims: VictimWatch) -> Judged:
         """About the event at ``i``, which something was seen about, or which a detector lacks."""
         event, shadow = batch.events[i], None
         if (protected := self._touches(batch, i)) is None:
@@ -112,7 +112,7 @@ class Judge:
             appeal="" if taken.action is Action.ALLOW else self.snapshot.policy.appeal,
             response=self._answer(event, taken.action),
             shadow=shadow,
-            degraded=batch.degraded(i),
+            degraded=LISTS_ONLY if batch.lists_only else (),  # with what it lacks, which is known only at the end
         )
         return Judged(decision, _is_risky(found))
 
@@ -127,9 +127,7 @@ class Judge:
             batch.lack(i, PROTECTION)
             return None
 
-    def _measure(
-        self, batch: Batch, i: int, now: int, victims: VictimWatch | None
-    ) -> tuple[Verdict, Verdict, Shadow | None]:
+    def _measure(self, batch: Batch, i: int, now: int, victims: VictimWatch) -> tuple[Verdict, Verdict, Shadow | None]:
         """What is found about an event that touches nobody protected, what is done about it, and what would be."""
         found = self._verdict(batch, i)
         if not self.enforcement:
@@ -164,7 +162,7 @@ class Judge:
         would = self._at_least(batch, i, other).action
         return Shadow(would.wire, other.score, tuple(r for r in other.reasons if r not in verdict.reasons))
 
-    def _within_caps(self, batch: Batch, i: int, verdict: Verdict, now: int, victims: VictimWatch | None) -> Verdict:
+    def _within_caps(self, batch: Batch, i: int, verdict: Verdict, now: int, victims: VictimWatch) -> Verdict:
         """Stop what would do more than its cap until nothing does; then count the measure against what led to it."""
         while names := self._led_to(batch, i, verdict):
             over = {name: reason for name in sorted(names) if (reason := self.brake.over(name, now))}
@@ -175,10 +173,9 @@ class Judge:
             for name, reason in over.items():
                 self._stop(batch, name, reason, now)
             batch.take_back(i, VICTIM_CODES)  # they may have hung on what was stopped
-            if victims is not None:
-                a, b, time = batch.a[i], batch.b[i], batch.events[i].time
-                for sign in victims.signs(a, b, time, suspicious=i in batch.hits):
-                    batch.add(i, sign)
+            a, b, time = batch.a[i], batch.b[i], batch.events[i].time
+            for sign in victims.signs(a, b, time, suspicious=i in batch.hits):
+                batch.add(i, sign)
             verdict = self._verdict(batch, i)
         return verdict
 

@@ -200,7 +200,9 @@ class Rebuild:
         self._goes_on(span, span.last + 1 if all_of_it else at)
 
     def _goes_on(self, span: _Span, offset: int) -> None:
-        span.next = self.decided[span.topic, self._shard] = offset
+        span.next, key = offset, (span.topic, self._shard)
+        # A worker that was only thought dead may have written its decisions after those of who had taken over.
+        self.decided[key] = max(offset, self.decided.get(key, 0))
 
     def _decide(self, events: list[Event]) -> None:
         try:

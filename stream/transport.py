@@ -115,11 +115,13 @@ class Holder(Protocol):
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc,unused-ignore]
-    """The driver's consumer thread with a short fetch wait."""
+    """The driver's consumer thread with a short fetch wait, which reads what is committed."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001 - Faust passes a constant
+        # What was re-driven in a transaction that came to nothing must not be decided.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust knows it only with its own transactions
         return consumer
 
 

@@ -26,7 +26,6 @@ from typing import Any, Final
 
 import aiohttp
 import click
-import uvloop
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
@@ -42,6 +41,7 @@ from stream.cli.demo_worker import WorkerProcess
 from stream.cli.kafka_local import DEFAULT_HOME, find_kafka, free_port
 from stream.clock import SystemClock
 from stream.kafka import Kafka, Security
+from stream.loop import Loop
 from stream.settings import Settings, variable
 from stream.wire import dump_json
 
@@ -247,7 +247,7 @@ def _unless(keep: bool, action: Callable[[], object]) -> Callable[[], None]:
 
 
 def _loop(job: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(job)
 
 

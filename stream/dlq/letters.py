@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from detectors.model.errors import LanjieError
 from stream.kafka import Kafka
+from stream.refused import explain, refusal
 
 Header = tuple[str, bytes]
 Spans = dict[TopicPartition, tuple[int, int]]
@@ -146,7 +147,7 @@ class Reader:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
-            raise LettersError(f"{self._kafka.bootstrap}: {type(error).__name__}") from None
+            raise LettersError(await explain(self._kafka, error, "read dead letters")) from None
         return consumer
 
     async def spans(self, partitions: Sequence[TopicPartition], since: int | None = None) -> Spans:
@@ -177,7 +178,7 @@ class Reader:
                 found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
                 first = {p: each.offset if (each := found.get(p)) else last[p] for p in partitions}
         except KafkaError as error:
-            raise LettersError(f"{self._kafka.bootstrap}: {type(error).__name__}: {error}") from None
+            raise LettersError(refusal(self._kafka, error, "ask for the offsets of dead letters")) from None
         return {p: (first[p], last[p]) for p in partitions}
 
     async def read(self, partition: TopicPartition, start: int, end: int) -> AsyncIterator[list[Record]]:
@@ -217,7 +218,7 @@ class Reader:
                 f"{place}: {error}; expected a codec that this build reads: see LANJIE_COMPRESSION"
             ) from None
         except KafkaError as error:
-            raise LettersError(f"{place}: {type(error).__name__}: {error}") from None
+            raise LettersError(refusal(self._kafka, error, f"read {place}")) from None
 
     async def redriven(self, partition: TopicPartition, span: tuple[int, int]) -> set[str]:
         """The ids of the letters of a partition that have been re-driven, by its notes.

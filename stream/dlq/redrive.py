@@ -39,7 +39,8 @@ from aiokafka.structs import TopicPartition
 from detectors.model.errors import LanjieError
 from stream.clock import Clock
 from stream.dlq.letters import Letter, NoLetter, Reader, is_note, partitions_of, position
-from stream.dlq.way import TooLarge, Way
+from stream.dlq.way import TRANSACTION_TIMEOUT_MS, TooLarge, Way
+from stream.refused import refusal
 from stream.settings import Settings
 from stream.topics import INPUTS, Topic, dlq
 from stream.topics_admin import list_topics
@@ -137,10 +138,13 @@ class Redrive:
                     if not self._left:
                         break
         except _THROWN_OUT:
-            raise RedriveError("another redrive has begun and taken over; what this one did is noted") from None
+            raise RedriveError(
+                "another redrive has begun and taken over, or the broker gave up a transaction of this one after "
+                f"{TRANSACTION_TIMEOUT_MS / 1000:g} s; what was done is noted: run it again for the rest"
+            ) from None
         except (KafkaError, TimeoutError) as error:
-            said = f"{self._settings.bootstrap}: {type(error).__name__}"
-            raise RedriveError(f"{said}: run it again: it goes on from what was committed") from None
+            said = refusal(self._settings.kafka, error, "put letters back")
+            raise RedriveError(f"{said}; what was done is noted: run it again for the rest") from None
         finally:
             await self._way.close()
         return self.report

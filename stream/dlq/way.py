@@ -12,12 +12,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequ
 from aiokafka.structs import TopicPartition
 
 from stream.dlq.letters import SOURCE, TIMES, Letter, note, position
-from stream.output import MAX_RECORD_BYTES
 from stream.settings import Settings
 
 TRANSACTIONAL_ID: Final = "lanjie-redrive"
 #: Short: while a transaction is open, readers of what is committed wait at its first record.
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+MAX_REQUEST_BYTES: Final = 16 << 20  # more than any letter: what a topic takes is for the broker to say
 ANSWER_TIMEOUT: Final = 30.0  # seconds for a transaction, of which the broker would take 10
 CLOSE_TIMEOUT: Final = 5.0  # seconds
 
@@ -47,7 +47,7 @@ class Way:
             **options,
             transactional_id=self._settings.topic_prefix + TRANSACTIONAL_ID,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            max_request_size=MAX_RECORD_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
         )
         async with asyncio.timeout(ANSWER_TIMEOUT):
             await self._producer.start()

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from detectors.engine import Engine
+from detectors.engine import Engine, Snapshot
 from detectors.model.events import CardEvent, Event
 from stream.clock import SystemClock
 from stream.metrics import Metrics
@@ -50,10 +50,15 @@ class Outcome(msgspec.Struct):
 
 def check_partition(settings: Settings, lists: Path, number: int) -> Outcome:
     """Read one partition number back and check it; in a process of its own."""
-    return examine(asyncio.run(read_partition(settings, number)), settings, lists)
+    return examine(asyncio.run(read_partition(settings, number)), settings, snapshot_of(lists))
 
 
-def examine(partition: Partition, settings: Settings, lists: Path) -> Outcome:
+def snapshot_of(lists: Path) -> Snapshot:
+    """What the workers decide by: this list file and the shipped rules."""
+    return load_snapshot((ListFile(lists),), metrics=Metrics(CollectorRegistry()), clock=SystemClock())
+
+
+def examine(partition: Partition, settings: Settings, snapshot: Snapshot) -> Outcome:
     """All checks of what was read."""
     outcome = Outcome()
     events, bad = _inputs(partition, outcome)
@@ -61,7 +66,7 @@ def examine(partition: Partition, settings: Settings, lists: Path) -> Outcome:
     first = _decisions(partition, events, outcome)
     _order(partition, events, first, outcome)
     _chunks(partition, events, settings, outcome)
-    _replay(lists, partition, events, first, outcome)
+    _replay(snapshot, partition, events, first, outcome)
     _protected(events, first, outcome)
     return outcome
 
@@ -170,9 +175,10 @@ def _chunks(partition: Partition, events: Events, settings: Settings, outcome: O
             row.lists_only = chunk.lists_only
 
 
-def _replay(lists: Path, partition: Partition, events: Events, first: dict[str, bytes], outcome: Outcome) -> None:
+def _replay(
+    snapshot: Snapshot, partition: Partition, events: Events, first: dict[str, bytes], outcome: Outcome
+) -> None:
     """Decide all again in the order of the decisions topic, and compare; but for what only the lists had looked at."""
-    snapshot = load_snapshot((ListFile(lists),), metrics=Metrics(CollectorRegistry()), clock=SystemClock())
     engine = Engine(snapshot)
     where = {"shard": partition.number} if "shard" in inspect.signature(Engine.decide).parameters else {}
     unseen = {row.id for row in partition.rows if row.lists_only}

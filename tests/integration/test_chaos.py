@@ -9,23 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from detectors.engine import Engine
-from detectors.model.events import CallEvent
+from detectors.engine import Engine, Snapshot
 from stream.cli.broker_process import KafkaFailed, KafkaUnavailable
-from stream.clock import SystemClock
-from stream.metrics import Metrics
-from stream.settings import ListFile, Settings
-from stream.sources import load_snapshot
+from stream.settings import Settings
 from stream.topics import INPUTS
-from stream.wire import decode_decision, decode_event, encode_decision
+from stream.wire import decode_event, encode_decision
 from tests.chaos import mutate
 from tests.chaos.faults import SHORT
-from tests.chaos.readback import Partition, Row
+from tests.chaos.readback import ChunkHeader, Partition, Row
 from tests.chaos.run import MODES, Plan, run
 from tests.chaos.traffic import PROTECTED, Traffic, write_lists
-from tests.chaos.verify import examine
+from tests.chaos.verify import examine, snapshot_of
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -100,9 +95,17 @@ async def test_the_proxy_cuts_holds_back_and_slows_down():
     server.close()
 
 
-def planted(lists: Path) -> Partition:
-    """Partition 0 as a faultless worker leaves it."""
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """As the workers of a run have it."""
+    lists = tmp_path_factory.mktemp("chaos") / "lists.csv"
     write_lists(lists)
+    return snapshot_of(lists)
+
+
+@pytest.fixture
+def partition(snapshot: Snapshot) -> Partition:
+    """Partition 0 as a faultless worker leaves it."""
     traffic, found = Traffic(5), Partition(0, {topic.kind: [] for topic in INPUTS})
     events = []
     for n in range(3_000):
@@ -115,7 +118,6 @@ def planted(lists: Path) -> Partition:
             found.letters.append(SimpleNamespace(value=item.value, headers=list(about.items())))
         else:
             events.append(decode_event(item.value, item.topic.kind))
-    snapshot = load_snapshot((ListFile(lists),), metrics=Metrics(CollectorRegistry()), clock=SystemClock())
     found.rows = [Row(each.event_id, encode_decision(each), None) for each in Engine(snapshot).decide(events)]
     return found
 
@@ -128,30 +130,36 @@ def lose_letter(found: Partition) -> None:
     del found.letters[3]
 
 
+def repeat(found: Partition) -> None:
+    found.rows.append(found.rows[40])
+
+
 def repeat_otherwise(found: Partition) -> None:
     row = found.rows[40]
     found.rows.append(Row(row.id, row.value.replace(b'"score":', b'"score":1'), None))
 
 
 def swap(found: Partition) -> None:
-    found.rows[10:1_500] = found.rows[1_490:9:-1]
+    found.rows[10:1_500] = found.rows[10:1_500][::-1]
 
 
 def forget(found: Partition) -> None:
-    """As a worker that begins in the middle with nothing counted: a burst is not known for one."""
-    at = next(i for i, row in enumerate(found.rows) if b"CALL_BURST" in row.value)
-    allowed = next(row.value for row in found.rows if b'"allow"' in row.value and b"reasons" not in row.value)
-    found.rows[at].value = allowed.replace(decode_decision(allowed).event_id.encode(), found.rows[at].id.encode())
+    """As a worker that begins in the middle with nothing counted: a caller in a burst is like any other."""
+    burst = next(row for row in found.rows if b"CALL_BURST" in row.value)
+    plain = next(row for row in found.rows if b'"allow"' in row.value and b"reasons" not in row.value)
+    burst.value = plain.value.replace(plain.id.encode(), burst.id.encode())
 
 
 def block_protected(found: Partition) -> None:
-    ids = {event.id for event in map(decode_call, found.inputs["call"]) if event and event.b_number in PROTECTED}
+    calls = [decode_event(record.value, "call") for record in found.inputs["call"] if not record.headers]
+    ids = {event.id for event in calls if event.b_number in PROTECTED}
     row = next(row for row in found.rows if row.id in ids)
     row.value = row.value.replace(b'"allow"', b'"block"')
 
 
-def decode_call(record: SimpleNamespace) -> CallEvent | None:
-    return None if record.headers else decode_event(record.value, "call")
+def misname_a_chunk(found: Partition) -> None:
+    """Its records are not those that it names."""
+    found.rows[0].chunk = ChunkHeader("lanjie", INPUTS[0].name, 2_000, 5_999, 4_000)
 
 
 @pytest.mark.parametrize(
@@ -160,18 +168,20 @@ def decode_call(record: SimpleNamespace) -> CallEvent | None:
         (lambda _: None, set()),
         (lose, {"lost"}),
         (lose_letter, {"lost"}),
-        (repeat_otherwise, {"repeated otherwise"}),
-        (swap, {"out of order"}),
+        (repeat, {"events repeated"}),
+        (repeat_otherwise, {"events repeated", "repeated otherwise"}),
+        (swap, {"out of order", "different"}),
         (forget, {"different"}),
         (block_protected, {"different", "protected touched"}),
+        (misname_a_chunk, {"chunks broken"}),
     ],
 )
-def test_the_checks_find_what_is_planted(plant: Callable[[Partition], None], found: set[str], tmp_path: Path):
-    partition = planted(tmp_path / "lists.csv")
+def test_the_checks_find_what_is_planted_and_nothing_else(
+    plant: Callable[[Partition], None], found: set[str], partition: Partition, snapshot: Snapshot
+):
     plant(partition)
-    outcome = examine(partition, Settings(), tmp_path / "lists.csv")
-    assert found <= {what for what, count in outcome.counts.items() if count}
-    wrong = ("lost", "repeated otherwise", "out of order", "different", "protected touched", "misjudged inputs")
-    assert found or not any(outcome.counts[what] for what in wrong)
-    assert outcome.counts["inputs"] == 3_000
-    assert found or outcome.counts["decisions"] + outcome.counts["dead letters"] == 3_000
+    counts = examine(partition, Settings(), snapshot).counts
+    good = {"inputs", "events", "malformed", "decisions", "dead letters", "compared", "protected"}
+    by_the_way = {"chunks", "chunks cut off", "decisions repeated"}
+    assert {what for what, count in counts.items() if count} - good - by_the_way == found
+    assert counts["inputs"] == 3_000

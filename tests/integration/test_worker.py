@@ -134,13 +134,14 @@ async def test_poison_goes_to_the_dlq_as_it_came_with_a_reason_that_names_the_fi
     assert await worker.end(signal.SIGTERM) == 0
 
 
-async def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(pipeline: Pipeline):
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(pipeline: Pipeline, delivery: str):
     events = sms(60_000)
     await pipeline.publish(events)
-    first = await pipeline.start()
+    first = await pipeline.start(LANJIE_DELIVERY=delivery)
     await pipeline.decisions(5_000)
     assert await first.end(signal.SIGTERM, within=10) == 0
-    second = await pipeline.start()
+    second = await pipeline.start(LANJIE_DELIVERY=delivery)
     taken = await second.until("/metrics", lambda text: "lanjie_events_total" in text)
     assert "lanjie_events_total" in taken, "the first worker was not stopped in mid-stream"
     records = await pipeline.decisions(holds_all(events))
