@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from detectors.behaviour import VictimWatch
 from detectors.brake import Trip
 from detectors.contract import LISTS_ONLY, Batch, Detector, NearMiss, ShowsNearMisses
@@ -228,8 +226,8 @@ class Engine:
     def _conclude(self, batch: Batch, victims: VictimWatch, now: int | None = None) -> list[Decision]:
         """Event by event, as what one is found to be may be a sign for the next."""
         kind_of, judge, capped = KIND_OF, self._judge, bool(self._judge.brake.caps)
-        hits, shadow, degraded = batch.hits, batch.shadow, LISTS_ONLY if batch.lists_only else ()
-        closing = batch.lacks if judge.on_fault else {}
+        hits, shadow, lacks, degraded = batch.hits, batch.shadow, batch.lacks, LISTS_ONLY if batch.lists_only else ()
+        closing = lacks if judge.on_fault else {}
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
             if victims.watching:
@@ -252,11 +250,9 @@ class Engine:
                     score=0.0,
                     lists=judge.lists_version,
                     rules=judge.rules_version,
-                    degraded=degraded,
+                    degraded=batch.degraded(i) if i in lacks else degraded,
                 )
             decisions.append(decision)
-        for i in batch.lacks:
-            decisions[i] = replace(decisions[i], degraded=batch.degraded(i))
         return decisions
 
 

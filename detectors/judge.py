@@ -10,7 +10,7 @@ from typing import NamedTuple
 from detectors.behaviour import VictimWatch
 from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.brake import Brake, Trip
-from detectors.contract import LISTS_ONLY, Batch
+from detectors.contract import Batch
 from detectors.guard import Guard, look
 from detectors.lists import NumberLists
 from detectors.lists.protected import Protected
@@ -112,7 +112,7 @@ class Judge:
             appeal="" if taken.action is Action.ALLOW else self.snapshot.policy.appeal,
             response=self._answer(event, taken.action),
             shadow=shadow,
-            degraded=LISTS_ONLY if batch.lists_only else (),  # with what it lacks, which is known only at the end
+            degraded=batch.degraded(i),
         )
         return Judged(decision, _is_risky(found))
 

@@ -125,7 +125,8 @@ class Shards:
                 async with self._room:
                     await self._outbox.open(shard)
                     if not await self._is_as_we_left_it(shard):
-                        await self._rebuild(shard)
+                        while not await self._rebuild(shard):
+                            log.info("shard %d: windows of another length came into force meanwhile", shard)
             except (KafkaError, TimeoutError) as error:
                 log.warning("shard %d: %s; its events wait, tried again", shard, type(error).__name__)
                 await asyncio.sleep(PAUSE)
@@ -142,11 +143,11 @@ class Shards:
         left = self._parked.get(shard)
         return left is not None and 0 <= (await self._ends([shard])).get(shard, -1) - left <= _MARKER
 
-    async def _rebuild(self, shard: int) -> None:
-        settings = self._settings
+    async def _rebuild(self, shard: int) -> bool:
+        """Whether its memory fits what is in force by then."""
         self._forget(shard)
         engine = self._make()
-        rebuild = self.rebuild_of(shard, engine, settings.recovery_seconds)
+        rebuild = self.rebuild_of(shard, engine, self._settings.recovery_seconds)
         try:
             await rebuild.start()
             while await rebuild.advance():
@@ -154,7 +155,7 @@ class Shards:
         finally:
             await rebuild.stop()
         if engine.snapshot.rules.window_seconds != self._engine.snapshot.rules.window_seconds:
-            raise TimeoutError  # windows of another length came into force meanwhile
+            return False
         self._engine.remember(shard, engine.memory())
         self._progress.decided.update(rebuild.decided)
         self._metrics.recovered.inc(rebuild.events)
@@ -162,6 +163,7 @@ class Shards:
         log.info("shard %d: %d events decided again, %d skipped", shard, rebuild.events, rebuild.skipped)
         if rebuild.skipped:
             log.warning("shard %d: the windows of its callers are not full: there was no time for it", shard)
+        return True
 
     def rebuild_of(self, shard: int, engine: Engine, seconds: float) -> Rebuild:
         """What makes the memory of a shard again, for windows of the length that ``engine`` has."""

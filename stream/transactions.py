@@ -72,7 +72,11 @@ class _Lane:
         self._broken: BaseException | None = None
 
     async def start(self) -> None:
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if self._task is not None:

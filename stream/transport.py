@@ -255,7 +255,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
     # being fetched, as before the first assignment, it would not notice.
 
     async def threadsafe_partitions_revoked(
-        self, receiver_loop: asyncio.AbstractEventLoop, revoked: set[TP]  # noqa: ARG002 - Faust's signature
+        self,
+        receiver_loop: asyncio.AbstractEventLoop,
+        revoked: set[TP],  # noqa: ARG002 - Faust's signature
     ) -> None:
         """Called in the consumer's thread."""
         work = asyncio.run_coroutine_threadsafe(self.on_partitions_revoked(revoked), self.loop)

@@ -29,8 +29,8 @@ PASSWORD = "correct horse battery staple"  # noqa: S105 - of a broker that lives
 _PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 _SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 # Kafka's numbers.
-TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5
-ALL, READ, WRITE, CREATE, DESCRIBE = 2, 3, 4, 5, 8
+TOPIC, GROUP, TRANSACTIONAL_ID = 2, 3, 5
+ALL, READ, WRITE, DESCRIBE = 2, 3, 4, 8
 _PREFIXED, _LITERAL, _ALLOW = 4, 3, 3
 
 
@@ -57,18 +57,16 @@ class SecureKafka(NamedTuple):
     def certified(self) -> dict[str, str]:
         """The same for the port that asks for a certificate."""
         files = {"kafka_cert": str(self.folder / "client.pem"), "kafka_key": str(self.folder / "client.key")}
-        return self.environ(
-            bootstrap=self.mutual, kafka_security="SSL", kafka_user="", kafka_password_file="", **files
-        )
+        return self.environ(bootstrap=self.mutual, kafka_security="SSL", kafka_user="", kafka_password_file="", **files)
 
-    async def allow(self, kind: int, name: str, *operations: int, user: str = USER) -> None:
-        """Give a user rights on all whose name begins with ``name``."""
+    async def allow(self, kind: int, name: str, *operations: int, exact: bool = False) -> None:
+        """Give USER rights on all whose name begins with ``name``, or just on that."""
         admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.plain)
         await admin.start()
         try:
-            pattern = _LITERAL if kind == CLUSTER else _PREFIXED
+            pattern = _LITERAL if exact else _PREFIXED
             for operation in operations:
-                request = CreateAclsRequest(kind, name, pattern, f"User:{user}", "*", operation, _ALLOW)
+                request = CreateAclsRequest(kind, name, pattern, f"User:{USER}", "*", operation, _ALLOW)
                 answer = await admin._send_to_controller(request)
                 for code, message in answer.creation_responses:
                     if code:

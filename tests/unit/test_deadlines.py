@@ -16,8 +16,8 @@ def test_the_shares_are_of_all_stages_and_make_one_with_the_waiting():
 def test_a_stage_overruns_when_it_takes_more_than_its_share():
     deadline = Settings().deadlines["call"]
     assert overruns(deadline, {stage: share * deadline for stage, share in SHARES.items()}) == []
-    assert overruns(deadline, {"decode": 0.0031, "decide": 0.0115, "deliver": 0.0076}) == ["decode", "deliver"]
-    assert overruns(Settings().deadlines["sms"], {"decode": 0.0031, "deliver": 0.0076}) == []
+    assert overruns(deadline, {"decode": 0.0026, "decide": 0.0125, "deliver": 0.0126}) == ["decode", "deliver"]
+    assert overruns(Settings().deadlines["sms"], {"decode": 0.0026, "deliver": 0.0126}) == []
 
 
 def test_a_decision_that_comes_in_time_to_the_moment_misses_nothing():
