@@ -4,7 +4,7 @@
        └─ 5 batches in a row for which it took too long ─────────►      ◄── as badly as before ──┘
 
 One event that comes through ends the row: somebody who has found a message on which a detector raises can send it as
-often as he likes, and only that message goes without the detector's signs.
+often as he likes among the traffic of others, and only that message goes without the detector's signs.
 """
 
 from __future__ import annotations

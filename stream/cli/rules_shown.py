@@ -67,7 +67,8 @@ def status(*, settings: Settings, folder: Path | None, as_json: bool) -> None:
         click.echo(dump_json(shown), nl=False)
         return
     click.echo(_pack_line(_pack_shown(state, pack)))
-    click.echo(switch_line(switch_shown(state)))
+    if state.switch:
+        click.echo(switch_line(switch_shown(state)))
     rows = [{**each, "by": f"{each['by']} (ran away)" if each["by"] == BRAKE else each["by"]} for each in rules]
     click.echo("\n".join(_table(rows)) if rules else "no rule has a stage: all are enforced")
 

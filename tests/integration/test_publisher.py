@@ -92,9 +92,7 @@ async def test_the_chain_tells_what_was_slipped_in(settings: Settings):
     topic = settings.named(CHANGES).name
     (first, _) = await chain.read_all(settings.kafka, topic)
     await publish(settings.bootstrap, topic, [(first.key, first.value, first.headers)])
-    broken = [
-        each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)
-    ]
+    broken = [each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)]
     assert len(broken) == 1
     with pytest.raises(HistoryError, match="changes verify"):
         await history(settings)
@@ -154,7 +152,5 @@ async def test_what_somebody_puts_on_the_chain_stops_nobody(settings: Settings):
     again = await change(settings, puts(entry("+8613800000002")))
     assert again.serial == receipt.serial + 1
     assert Proposal.waiting(await chain.read_all(settings.kafka, topic)) == []
-    broken = [
-        each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)
-    ]
+    broken = [each for each in chain.verify(await chain.read_all(settings.kafka, topic)) if isinstance(each, Broken)]
     assert len(broken) >= 2
