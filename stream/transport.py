@@ -256,8 +256,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
 
     async def threadsafe_partitions_revoked(
         self,
-        receiver_loop: asyncio.AbstractEventLoop,
-        revoked: set[TP],  # noqa: ARG002 - Faust's signature
+        receiver_loop: asyncio.AbstractEventLoop,  # noqa: ARG002 - Faust's signature
+        revoked: set[TP],
     ) -> None:
         """Called in the consumer's thread."""
         work = asyncio.run_coroutine_threadsafe(self.on_partitions_revoked(revoked), self.loop)
