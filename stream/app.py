@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
-import uvloop
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
 from detectors.engine import Engine
@@ -28,6 +27,7 @@ from stream.backfill import Backfill
 from stream.breaker import Breakers
 from stream.clock import Clock, SystemClock
 from stream.condition import Condition
+from stream.loop import LoopPolicy
 from stream.metrics import Metrics
 from stream.outbox import AtLeastOnce, Outbox
 from stream.output import Output
@@ -304,7 +304,7 @@ def run_worker(settings: Settings) -> int:
     )
     quiet_logs(SystemClock())
     # Not App(loop="uvloop"), which crashes in Faust 0.15; the policy also serves the consumer's thread.
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.set_event_loop_policy(LoopPolicy())
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)

@@ -58,7 +58,7 @@ class Supervisor:
     """Keeps the workers running.
 
     Attributes:
-        environ: of every worker; each has a data folder of its own besides.
+        environ: of every worker; each has a data folder and a name of its own besides.
         faults: tells which faults are going on.
         exits: all ends, in order.
         peak: MiB, the largest resident set seen of any worker.
@@ -88,7 +88,7 @@ class Supervisor:
             with slot.log.open("wb") as log:
                 slot.process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-c", COMMAND),
-                    env={**self.environ, "LANJIE_DATA_DIR": str(slot.folder)},
+                    env={**self.environ, "LANJIE_DATA_DIR": str(slot.folder), "LANJIE_INSTANCE": slot.name},
                     stdout=log,
                     stderr=log,
                 )

@@ -17,19 +17,7 @@ from detectors.model.events import SmsEvent
 from stream.kafka import CODECS
 from stream.loop import Loop, LoopPolicy
 from stream.settings import Settings
-from stream.topics import (
-    ALERTS,
-    ALL,
-    CHANGES,
-    CONTENTS,
-    DECISIONS,
-    INPUTS,
-    LISTS,
-    RULES,
-    SMS,
-    WORKERS,
-    dlq,
-)
+from stream.topics import ALERTS, ALL, CHANGES, CONTENTS, DECISIONS, INPUTS, LISTS, RULES, SMS, WORKERS, dlq
 from stream.updates.tail import Tail, TailError
 from stream.wire import decode_decision, encode_event
 from tests.support import secure_kafka as support
