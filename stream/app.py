@@ -25,6 +25,7 @@ from detectors.model.errors import LanjieError
 from stream.agents.intercept import Interceptor
 from stream.backfill import Backfill
 from stream.breaker import Breakers
+from stream.checkpoints import Checkpoints
 from stream.clock import Clock, SystemClock
 from stream.condition import Condition
 from stream.loop import LoopPolicy
@@ -178,11 +179,13 @@ class Worker:
         _check_partitions(settings, output)
         outbox = build_outbox(settings, output)
         progress = Progress()
+        checkpoints = Checkpoints(settings, engine, progress, metrics=self.metrics, clock=self.clock)
         self.condition.shards = shards = Shards(
             settings,
             engine,
             outbox,
             progress,
+            checkpoints=checkpoints,
             make=engine.empty,
             metrics=self.metrics,
             clock=self.clock,
@@ -196,6 +199,7 @@ class Worker:
         following = asyncio.create_task(
             self._live.run(engine, output, lambda: Backfill(shards, progress, clock=self.clock))
         )
+        keeping = asyncio.create_task(checkpoints.run(shards.ends))
         try:
             app.finalize()
             await app.start()
@@ -203,6 +207,7 @@ class Worker:
         finally:
             self._deadline()
             following.cancel()
+            keeping.cancel()
             brakes.stop()
             await self._live.stop()
             await self._drain(app)

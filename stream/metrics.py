@@ -153,6 +153,21 @@ class Metrics:
         self.recovering = Gauge(
             "lanjie_recovering_partitions", "Partition numbers that wait for their windows.", registry=r
         )
+        self.checkpoints = Counter(
+            "lanjie_checkpoints",
+            "Checkpoints of what is counted: written, or refused by the disk.",
+            ["result"],
+            registry=r,
+        )
+        self.checkpoint_seconds = Gauge(
+            "lanjie_checkpoint_seconds", "Time that the last one took, beside the worker.", registry=r
+        )
+        self.checkpoint_hold = Histogram(
+            "lanjie_checkpoint_hold_seconds",
+            "Time that the agents were held for one.",
+            registry=r,
+            buckets=STAGE_BOUNDS,
+        )
         self.in_flight = Gauge("lanjie_in_flight_chunks", "Chunks fetched and not yet acknowledged.", registry=r)
         self.active_callers = Gauge("lanjie_active_callers", "Callers held in behaviour windows.", registry=r)
         self.late_events = Gauge(

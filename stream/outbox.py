@@ -46,6 +46,9 @@ class Outbox(Protocol):
     async def close(self, shard: int) -> None:
         """Write no more for a shard."""
 
+    def end(self, shard: int) -> int | None:
+        """The offset after our last decision of a shard; None if there is none yet."""
+
     def send(self, outgoing: Outgoing) -> Delivery:
         """Send it after what was sent for that shard before. Done when the broker has all of it."""
 
@@ -61,7 +64,12 @@ class AtLeastOnce:
         """All shards share one producer."""
 
     async def close(self, shard: int) -> None:
-        """All shards share one producer."""
+        """Others may write there from now on."""
+        self._output.forget_end(self._decisions, shard)
+
+    def end(self, shard: int) -> int | None:
+        """As the lane of its partition knows."""
+        return self._output.end(self._decisions, shard)
 
     def send(self, outgoing: Outgoing) -> Delivery:
         """Send it. No decision is written before the dead letters of its chunk are: else a crash could lose these."""

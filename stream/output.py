@@ -72,6 +72,7 @@ class _Lane:
         self._row = 0  # the next one to pack of the first waiting parcel
         self._task: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
+        self.end: int | None = None  #: offset after what was delivered last
 
     def add(self, parcel: _Parcel) -> None:
         if self._broken:
@@ -98,7 +99,8 @@ class _Lane:
             except Exception as error:  # noqa: BLE001 - whatever it is, these rows were not delivered
                 self._failed(error, held)
                 return
-            sent.add_done_callback(lambda done, held=held: self._settle(done, held))
+            count = batch.record_count()
+            sent.add_done_callback(lambda done, held=held, count=count: self._settle(done, held, count))
 
     def _pack(self) -> tuple[Any, list[_Parcel]]:
         """One batch of what waits, and the parcels of which it holds rows."""
@@ -121,12 +123,13 @@ class _Lane:
         batch.close()
         return batch, held
 
-    def _settle(self, done: asyncio.Future[Any], held: list[_Parcel]) -> None:
+    def _settle(self, done: asyncio.Future[Any], held: list[_Parcel], count: int) -> None:
         if done.cancelled():
             self._failed(ConnectionAbortedError("the producer was stopped"), held)
         elif error := done.exception():
             self._failed(error, held)
         else:
+            self.end = done.result().offset + count
             for parcel in held:
                 parcel.close_part()
 
@@ -174,6 +177,16 @@ class Output(Service):
     def partitions(self, topic: str) -> int:
         """How many ``topic`` has."""
         return self._partitions[topic]
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """The offset after the last chunk that we delivered there; None if there is none."""
+        lane = self._lanes.get((topic, partition))
+        return lane.end if lane else None
+
+    def forget_end(self, topic: str, partition: int) -> None:
+        """Others may write there."""
+        if lane := self._lanes.get((topic, partition)):
+            lane.end = None
 
     def send_chunk(
         self, topic: str, partition: int, rows: Sequence[Row], after: Awaitable[Any] | None = None

@@ -20,6 +20,10 @@ class Progress:
         self.gate = asyncio.Event()
         self.gate.set()
 
+    def of(self, shard: int) -> dict[str, int]:
+        """By topic what is decided of the partitions of this number."""
+        return {topic: offset for (topic, number), offset in self.decided.items() if number == shard}
+
     def forget(self, shard: int) -> None:
         """Nothing is known of the partitions of this number any more."""
         for key in [key for key in self.decided if key[1] == shard]:

@@ -6,6 +6,8 @@
    a crash has cut off, as many events as have their decision; the rest is decided by who goes on from there.
 
 So the memory is that of whoever wrote the last decision, and ``decided`` says where to go on, whatever was committed.
+With a checkpoint 1 begins there, with the memory that it holds.
+
 What takes longer than it may is left out, the oldest first: a window that is not full finds less, never more.
 """
 
@@ -23,8 +25,10 @@ from aiokafka.structs import TopicPartition
 
 from detectors.engine import Engine
 from detectors.model.events import Event
+from stream.checkpoint import Checkpoint
 from stream.clock import Clock
 from stream.kafka import Kafka
+from stream.marks import Mark
 from stream.marks import read as read_mark
 from stream.progress import Key
 from stream.ranges import FETCH_MS, FETCH_TIMEOUT, Ranges, consumer
@@ -61,6 +65,10 @@ class _Span:
         self.count, self.whole = self.seen, False
 
 
+class Gap(Exception):  # noqa: N818 - no error: it is done without the checkpoint
+    """The checkpoint may lack what others decided before it was written."""
+
+
 class Rebuild:
     """Makes one shard's memory: that of shard 0 of ``engine``.
 
@@ -70,6 +78,7 @@ class Rebuild:
         kinds: input topic -> kind of its events.
         window_ms: how far back.
         seconds: for all of it.
+        checkpoint: of the shard, to go on from.
 
     Attributes:
         decided: of the inputs that decisions were found of.
@@ -89,13 +98,16 @@ class Rebuild:
         window_ms: int,
         seconds: float,
         clock: Clock,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
+        self._checkpoint = checkpoint
         self._kafka, self._shard, self._group, self._kinds = kafka, shard, group, kinds
         self._decisions = TopicPartition(decisions, shard)
         self._window_ms, self._seconds, self._clock = window_ms, seconds, clock
         self._consumer = consumer(kafka)
         self._inputs: dict[str, Ranges] = {}
         self._spans: deque[_Span] = deque()
+        self._seen: set[str] = set()  # inputs of which a mark was read
         self._open: _Span | None = None  # what the next decision belongs to
         self.engine = engine
         self.decided: dict[Key, int] = {}
@@ -109,13 +121,24 @@ class Rebuild:
         """
         self._deadline = self._clock.monotonic() + self._seconds
         await self._consumer.start()
-        at, since = self._decisions, self._clock.wall_ms() - self._window_ms - MARGIN_MS
-        found = (await self._consumer.offsets_for_times({at: max(0, since)}))[at]
+        at = self._decisions
         end = (await self._consumer.end_offsets([at]))[at]
-        first = found.offset if found else end
+        first = await self._first(end)
         self.skipped = max(0, end - int(self._seconds * RATE) - first)
         self._consumer.assign([at])
         self._consumer.seek(at, first + self.skipped)
+
+    async def _first(self, end: int) -> int:
+        """The decision to begin with: the first after the checkpoint, or of the window."""
+        at, since = self._decisions, self._clock.wall_ms() - self._window_ms - MARGIN_MS
+        if self._checkpoint is not None:
+            memory, decided, after = self._checkpoint
+            if (await self._consumer.beginning_offsets([at]))[at] <= after <= end:
+                self.engine.remember(0, memory)
+                self.decided = {(topic, self._shard): offset for topic, offset in decided.items()}
+                return after
+        found = (await self._consumer.offsets_for_times({at: max(0, since)}))[at]
+        return found.offset if found else end
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -131,6 +154,7 @@ class Rebuild:
 
         Raises:
             KafkaError, TimeoutError: the log cannot be read now.
+            Gap: the checkpoint does not fit it.
         """
         await self._read_marks()
         started, before = self._clock.monotonic(), self.events
@@ -168,12 +192,22 @@ class Rebuild:
                 self._open.cut()
             self._open = None
             if mark.group == self._group and mark.topic in self._kinds:
+                self._fit(mark)
                 self._open = _Span(mark.topic, mark.first, mark.last, mark.count, not mark.lists_only)
                 self._spans.append(self._open)
         if self._open is not None:
             self._open.seen += 1
             if self._open.seen == self._open.count:
                 self._open = None
+
+    def _fit(self, mark: Mark) -> None:
+        """
+        Raises:
+            Gap: between the checkpoint and the first mark of an input after it there is something else.
+        """
+        if mark.topic not in self._seen and mark.first > self.decided.get((mark.topic, self._shard), mark.first):
+            raise Gap
+        self._seen.add(mark.topic)
 
     def _skip(self, span: _Span) -> None:
         self.skipped += span.count

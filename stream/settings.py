@@ -59,6 +59,9 @@ class Settings:
         delivery: at-least-once, or exactly-once: decisions, dead letters and offsets in one transaction.
         recovery_seconds: for making the windows of an assigned partition again from the log. What this does not suffice
             for is left out, the oldest first.
+        checkpoint_seconds: between two checkpoints of what is counted; 0: none are taken.
+        checkpoints: folder for them, by default in ``data_dir``. One that all workers share also helps those who take
+            partitions over from another.
         max_callers: in the windows of one partition; all that is remembered is bounded in proportion.
         metrics_host: where health and metrics are served.
         metrics_port: port of the same; 0 takes a free one and prints it.
@@ -99,6 +102,8 @@ class Settings:
     instance: str = ""
     delivery: str = "at-least-once"
     recovery_seconds: float = 30.0
+    checkpoint_seconds: float = 15.0
+    checkpoints: Path | None = None
     max_callers: int = 250_000
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
@@ -142,6 +147,11 @@ class Settings:
         """Kind -> seconds from a record's Kafka timestamp to the acknowledgement of its decision."""
         given = {"call": self.call_deadline_ms, "sms": self.sms_deadline_ms, "card": self.card_deadline_ms}
         return {kind: ms / 1000 for kind, ms in given.items()}
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints are."""
+        return self.checkpoints or self.data_dir / "checkpoints"
 
     @property
     def kafka(self) -> Kafka:
@@ -227,6 +237,8 @@ _READERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "delivery": one_of(*DELIVERIES),
     "recovery_seconds": seconds(1, 600),
     "max_callers": integer(1_000, 100_000_000),
+    "checkpoint_seconds": seconds(0, 3600),
+    "checkpoints": (Path, "a folder"),
     "metrics_host": (str, "an address of this machine"),
     "metrics_port": integer(0, 65_535),
     "lists": (_lists, f"files parted by {os.pathsep!r}, each after KIND: or not; KIND is {', '.join(_KINDS)}"),

@@ -22,12 +22,14 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from detectors.engine import Engine
+from stream.checkpoint import Checkpoint
+from stream.checkpoints import Checkpoints
 from stream.clock import Clock
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.progress import Progress
 from stream.ranges import consumer
-from stream.rebuild import Rebuild
+from stream.rebuild import Gap, Rebuild
 from stream.settings import Settings
 from stream.topics import DECISIONS, INPUTS
 
@@ -43,6 +45,7 @@ class Shards:
     """Keeps the memories of an engine to the shards that are assigned.
 
     Args:
+        checkpoints: of earlier workers, and of this one.
         make: an engine as ours, that is empty.
         fail: told of what nobody expected; stops the worker.
     """
@@ -54,12 +57,14 @@ class Shards:
         outbox: Outbox,
         progress: Progress,
         *,
+        checkpoints: Checkpoints,
         make: Callable[[], Engine],
         metrics: Metrics,
         clock: Clock,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._engine, self._outbox, self._progress = settings, engine, outbox, progress
+        self._checkpoints = checkpoints
         self._make, self._metrics, self._clock, self._fail = make, metrics, clock, fail
         self._kinds = {settings.named(topic).name: topic.kind for topic in INPUTS}
         self._decisions = settings.named(DECISIONS).name
@@ -146,14 +151,11 @@ class Shards:
     async def _rebuild(self, shard: int) -> bool:
         """Whether its memory fits what is in force by then."""
         self._forget(shard)
-        engine = self._make()
-        rebuild = self.rebuild_of(shard, engine, self._settings.recovery_seconds)
         try:
-            await rebuild.start()
-            while await rebuild.advance():
-                pass
-        finally:
-            await rebuild.stop()
+            rebuild = await self._rebuilt(shard, await asyncio.to_thread(self._checkpoints.read, shard))
+        except Gap:
+            rebuild = await self._rebuilt(shard, None)
+        engine = rebuild.engine
         if engine.snapshot.rules.window_seconds != self._engine.snapshot.rules.window_seconds:
             return False
         self._engine.remember(shard, engine.memory())
@@ -165,7 +167,22 @@ class Shards:
             log.warning("shard %d: the windows of its callers are not full: there was no time for it", shard)
         return True
 
-    def rebuild_of(self, shard: int, engine: Engine, seconds: float) -> Rebuild:
+    async def _rebuilt(self, shard: int, checkpoint: Checkpoint | None) -> Rebuild:
+        rebuild = self.rebuild_of(shard, self._make(), self._settings.recovery_seconds, checkpoint)
+        try:
+            await rebuild.start()
+            while await rebuild.advance():
+                pass
+        finally:
+            await rebuild.stop()
+        return rebuild
+
+    def ends(self) -> dict[int, int]:
+        """Of our shards the offset after our last decision there."""
+        found = {shard: self._outbox.end(shard) for shard in self.live}
+        return {shard: end for shard, end in found.items() if end is not None}
+
+    def rebuild_of(self, shard: int, engine: Engine, seconds: float, checkpoint: Checkpoint | None = None) -> Rebuild:
         """What makes the memory of a shard again, for windows of the length that ``engine`` has."""
         return Rebuild(
             self._settings.kafka,
@@ -177,6 +194,7 @@ class Shards:
             window_ms=engine.snapshot.rules.window_seconds * 1000,
             seconds=seconds,
             clock=self._clock,
+            checkpoint=checkpoint,
         )
 
     def _forget(self, shard: int) -> None:

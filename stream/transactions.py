@@ -58,6 +58,10 @@ class ExactlyOnce:
         if lane := self._lanes.pop(shard, None):
             await lane.stop()
 
+    def end(self, shard: int) -> int | None:
+        """Of what is committed."""
+        return lane.end if (lane := self._lanes.get(shard)) else None
+
     def send(self, outgoing: Outgoing) -> Delivery:
         """In the next transaction of its shard."""
         return self._lanes[outgoing.shard].add(outgoing)
@@ -70,6 +74,7 @@ class _Lane:
         self._waiting: deque[tuple[Outgoing, Delivery]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
+        self.end: int | None = None  #: offset after the last decision that is committed
 
     async def start(self) -> None:
         try:
@@ -100,10 +105,11 @@ class _Lane:
             held = self._take()
             try:
                 async with self._producer.transaction():
-                    await self._write([outgoing for outgoing, _ in held])
+                    end = await self._write([outgoing for outgoing, _ in held])
             except Exception as error:  # noqa: BLE001 - whatever it is, this was not committed, or nobody told us
                 self._failed(error, held)
                 return
+            self.end = end or self.end
             for _, delivery in held:
                 if not delivery.done():
                     delivery.set_result(None)
@@ -116,10 +122,11 @@ class _Lane:
             rows += len(held[-1][0].rows)
         return held
 
-    async def _write(self, chunks: Sequence[Outgoing]) -> None:
+    async def _write(self, chunks: Sequence[Outgoing]) -> int:
+        """The offset after the last decision; 0 if there is none."""
         sent: list[asyncio.Future[Any]] = []
         rows = [row for chunk in chunks for row in chunk.rows]
-        start = 0
+        start = count = 0
         while start < len(rows):
             batch = self._producer.create_batch()
             for key, value, headers in rows[start:]:
@@ -127,7 +134,9 @@ class _Lane:
                     break
                 start += 1
             batch.close()
+            count = batch.record_count()
             sent.append(await self._producer.send_batch(batch, self._decisions, partition=chunks[0].shard))
+        last = sent[-1] if sent else None
         for chunk in chunks:
             for letter in chunk.letters:
                 out = packed(letter, self._output.partitions)
@@ -139,6 +148,7 @@ class _Lane:
         await asyncio.gather(*sent)
         offsets = {TopicPartition(chunk.topic, chunk.shard): chunk.offset for chunk in chunks}
         await self._producer.send_offsets_to_transaction(offsets, self._group)
+        return last.result().offset + count if last else 0
 
     def _failed(self, error: BaseException, held: Sequence[tuple[Outgoing, Delivery]]) -> None:
         """Nothing goes out after a loss: order would be broken, and the worker is about to stop."""

@@ -183,9 +183,9 @@ class Interceptor:
         work.spent[stage] = work.spent.get(stage, 0.0) + seconds
 
     def _delivered(self, done: asyncio.Future[Any], event: faust.EventT[Any], work: _Work) -> None:
-        self._progress.undelivered -= 1
         if done.cancelled() or done.exception():
             return  # Output has reported it; the chunk stays unacked and is redelivered after the restart
+        self._progress.undelivered -= 1
         event.ack()
         self._observe(work, "deliver", work.sent)
         metrics, topic, now = self._metrics, self._topic.name, self._clock.wall_ms()

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from detectors.model.errors import LanjieError
+from stream.hashes import keep_hashes
 from stream.settings import Settings, SettingsError, variable
 from stream.topics import ALL
 
@@ -53,9 +54,12 @@ def _settings(given: dict[str, str | None]) -> Settings:
 def worker(**given: str | None) -> None:
     """Decide the events on Kafka until SIGTERM, which drains and commits."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker has read what it would read again
+    settings = _settings(given)
+    if settings.checkpoint_seconds:
+        keep_hashes(settings.checkpoint_folder)
     from stream.app import run_worker  # noqa: PLC0415 - Faust takes half a second that other verbs need not wait for
 
-    sys.exit(run_worker(_settings(given)))
+    sys.exit(run_worker(settings))
 
 
 @click.group()

@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -23,7 +23,7 @@ from stream.sources import load_snapshot
 from stream.topics import CALLS, DECISIONS
 from stream.wire import decode_decision, encode_decision
 from tests.support.topics import read_all
-from tests.support.worker import Pipeline
+from tests.support.worker import Pipeline, Worker
 
 T0 = 1_790_000_000_000
 
@@ -184,3 +184,53 @@ async def test_a_static_member_that_is_back_in_time_disturbs_nobody(pipeline: Pi
     assert await decided(pipeline, events + more) == uninterrupted(pipeline, events + more)
     assert len([line for line in second.log if "Setting newly assigned" in line]) == before
     assert [await worker.end(signal.SIGTERM) for worker in (again, second)] == [0, 0]
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_with_a_checkpoint_only_what_came_after_it_is_read_again(pipeline: Pipeline, delivery: str):
+    settings = {"LANJIE_DELIVERY": delivery, "LANJIE_CHECKPOINT_SECONDS": "0.5"}
+    before, between, after = calls(0, 600), calls(600, 600), calls(1200, 600)
+    await pipeline.publish(before)
+    first = await pipeline.start(**settings)
+    await pipeline.decisions(600)
+    await checkpointed(first)
+    await pipeline.publish(between)
+    await pipeline.decisions(1200)
+    await first.end(signal.SIGKILL)
+    await pipeline.publish(after)
+    second = await pipeline.start(**settings)
+    events = [*before, *between, *after]
+    assert await decided(pipeline, events) == uninterrupted(pipeline, events)
+    again = float(re.search(r"^lanjie_recovered_events_total (\S+)", (await second.get("/metrics"))[1], re.M)[1])
+    assert again <= 600
+    assert await second.end(signal.SIGTERM) == 0
+
+
+async def checkpointed(worker: Worker) -> None:
+    """All that is decided by now is in a checkpoint: one that began after another was done."""
+    pattern = re.compile(r'^lanjie_checkpoints_total\{result="done"\} (\S+)', re.M)
+
+    def count(metrics: str) -> float:
+        return float(found[1]) if (found := pattern.search(metrics)) else 0.0
+
+    before = count((await worker.get("/metrics"))[1])
+    await worker.until("/metrics", lambda metrics: count(metrics) >= before + 2)
+
+
+@pytest.mark.parametrize(
+    "damage", [bytes.upper, lambda data: data[:-1], lambda _: b"", lambda _: b"{}\ncos\nsystem\n."]
+)
+async def test_a_damaged_checkpoint_is_as_none(pipeline: Pipeline, damage: Callable[[bytes], bytes]):
+    before, after = calls(0, 300), calls(300, 300)
+    await pipeline.publish(before)
+    first = await pipeline.start(LANJIE_CHECKPOINT_SECONDS="0.5")
+    await pipeline.decisions(300)
+    await checkpointed(first)
+    await first.end(signal.SIGKILL)
+    for file in (pipeline.folder / "checkpoints").glob("*.memory"):
+        file.write_bytes(damage(file.read_bytes()))
+    await pipeline.publish(after)
+    second = await pipeline.start()
+    assert await decided(pipeline, before + after) == uninterrupted(pipeline, before + after)
+    assert "lanjie_recovered_events_total 300.0" in (await second.get("/metrics"))[1]
+    assert await second.end(signal.SIGTERM) == 0
