@@ -46,6 +46,7 @@ class Fault:
     flows: float | None = None
     recovered: float | None = None
     met: list[str] = field(default_factory=list)  #: other faults between its start and its recovery
+    stuck: str = ""  #: if it was not recovered from in time: partitions, and what the workers say of themselves
 
     @property
     def seconds(self) -> float | None:
@@ -174,6 +175,8 @@ class Chaos:
         fault.started, fault.ended = started - begun, ended - begun
         if found := await monitor.recovery(ended, PATIENCE):
             fault.recovered, fault.flows = (at - begun for at in found)
+        else:
+            fault.stuck = f"{monitor.behind()}; {await self._world.workers.say()}"
         self.going.remove(fault)
-        took = f"recovered after {fault.seconds:.1f} s" if fault.seconds is not None else "NOT RECOVERED"
+        took = f"NOT RECOVERED: {fault.stuck}" if fault.seconds is None else f"recovered after {fault.seconds:.1f} s"
         self._tell(f"{fault.started:6.0f} s  {fault.kind:<10} {fault.what:<32} {took}")

@@ -71,10 +71,12 @@ class Monitor:
             self._waits.remove(wait)
 
     def behind(self) -> str:
-        """The partitions that are not up to date, for messages."""
+        """The partitions that are not up to date, and since when, for messages."""
         now = self._clock.monotonic()
-        old = {key: now - sent for key, sent in self._newest.items() if now - sent > FRESH}
-        return ", ".join(f"{kind}/{partition} {age:.0f} s" for (kind, partition), age in sorted(old.items()))
+        old = {
+            key: f"{now - sent:.0f} s" if sent else "never" for key, sent in self._newest.items() if now - sent > FRESH
+        }
+        return ", ".join(f"{kind}/{partition} {age}" for (kind, partition), age in sorted(old.items()))
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -52,7 +52,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "recovery": recoveries(result.faults),
         "faults": [
             {"kind": f.kind, "what": f.what, "started": f.started, "ended": f.ended, "flows": f.flows,
-             "recovered": f.recovered, "met": f.met}
+             "recovered": f.recovered, "met": f.met, "stuck": f.stuck}
             for f in result.faults
         ],
         "checks": [check._asdict() for check in result.checks],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import psutil
 
 from stream.clock import Clock
@@ -111,6 +113,23 @@ class Supervisor:
         slot.stopped = number is signal.SIGSTOP or (slot.stopped and number is not signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
             slot.process.send_signal(number)
+
+    async def say(self) -> str:
+        """What the workers say of themselves, and why they are not ready."""
+        told = []
+        for slot in self.slots:
+            if slot.process is None or not slot.alive:
+                told.append(f"{slot.name} is down")
+                continue
+            try:
+                url = json.loads((slot.folder / f"worker-{slot.process.pid}.json").read_bytes())["url"]
+                async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
+                    about = await (await session.get(url)).json()
+                    reasons = (await (await session.get(f"{url}/ready")).json())["reasons"]
+                told.append(f"{slot.name} {about.get('state', '')} {about['partitions']} {reasons}")
+            except (OSError, TimeoutError, aiohttp.ClientError) as error:
+                told.append(f"{slot.name} does not answer: {type(error).__name__}")
+        return "; ".join(told)
 
     def resident(self) -> dict[str, float]:
         """MiB of each worker."""

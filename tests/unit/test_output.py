@@ -1,6 +1,7 @@
 """A lane after a failed delivery: nothing may pass for delivered that was not sent."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -25,8 +26,8 @@ class Producer:
                 raise ConnectionError
             sent.set_exception(ConnectionError())
             return sent
+        sent.set_result(SimpleNamespace(offset=self.rows))
         self.rows += batch.record_count()
-        sent.set_result(None)
         return sent
 
 
@@ -53,4 +54,4 @@ async def test_a_parcel_of_several_batches_is_delivered_once_all_are():
     lane = _Lane(producer, "topic", 0, pytest.fail)
     assert await deliver(lane, 500) == [None]
     assert await deliver(lane, 3) == [None]
-    assert producer.rows == 503
+    assert producer.rows == lane.end == 503
