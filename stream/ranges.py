@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord as Record
 from aiokafka.structs import TopicPartition
 
@@ -14,6 +16,8 @@ from stream.kafka import Kafka
 
 FETCH_TIMEOUT: Final = 30.0  # seconds for what must be there
 FETCH_MS: Final = 1000
+CONNECT_TIMEOUT: Final = 10.0  # seconds
+CLOSE_TIMEOUT: Final = 5.0  # seconds
 FETCH_BYTES: Final = 4 << 20
 
 
@@ -28,6 +32,23 @@ def consumer(kafka: Kafka) -> Any:
     )
 
 
+async def started(client: Any) -> None:
+    """Connect.
+
+    Raises:
+        KafkaError, TimeoutError: not possible now. If the connection is cut at the wrong moment, aiokafka waits for ever.
+    """
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        await client.start()
+
+
+async def stopped(client: Any) -> None:
+    """Disconnect, in good order if that is possible."""
+    with suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.stop()
+
+
 class Ranges:
     """Reads one partition forward."""
 
@@ -39,16 +60,16 @@ class Ranges:
         """Connect; ``offset`` is the first that is asked for.
 
         Raises:
-            KafkaError: not possible now.
+            KafkaError, TimeoutError: not possible now.
         """
-        await self._consumer.start()
+        await started(self._consumer)
         self._consumer.assign([self._partition])
         self._consumer.seek(self._partition, offset)
         return self
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await stopped(self._consumer)
 
     async def take(self, first: int, last: int) -> list[Record]:
         """The records from ``first`` to ``last``, both included; ``first`` never goes back.

@@ -31,7 +31,7 @@ from stream.kafka import Kafka
 from stream.marks import Mark
 from stream.marks import read as read_mark
 from stream.progress import Key
-from stream.ranges import FETCH_MS, FETCH_TIMEOUT, Ranges, consumer
+from stream.ranges import FETCH_MS, FETCH_TIMEOUT, Ranges, consumer, started, stopped
 from stream.wire import WireError, decode_event
 
 #: Decisions per second that are surely made again. What the time does not suffice for at this pace is not even read.
@@ -117,13 +117,14 @@ class Rebuild:
         """Connect, and find where to begin.
 
         Raises:
-            KafkaError: not possible now.
+            KafkaError, TimeoutError: not possible now.
         """
         self._deadline = self._clock.monotonic() + self._seconds
-        await self._consumer.start()
+        await started(self._consumer)
         at = self._decisions
-        end = (await self._consumer.end_offsets([at]))[at]
-        first = await self._first(end)
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            end = (await self._consumer.end_offsets([at]))[at]
+            first = await self._first(end)
         self.skipped = max(0, end - int(self._seconds * RATE) - first)
         self._consumer.assign([at])
         self._consumer.seek(at, first + self.skipped)
@@ -144,7 +145,7 @@ class Rebuild:
         """Disconnect."""
         for each in self._inputs.values():
             await each.stop()
-        await self._consumer.stop()
+        await stopped(self._consumer)
 
     async def advance(self, *, gently: bool = False) -> int:
         """Make again what is on the topic by now. Returns how many events that were.
@@ -180,8 +181,8 @@ class Rebuild:
 
     async def _read_marks(self) -> None:
         at = self._decisions
-        end = (await self._consumer.end_offsets([at]))[at]
         async with asyncio.timeout(FETCH_TIMEOUT + self._seconds):
+            end = (await self._consumer.end_offsets([at]))[at]
             while await self._consumer.position(at) < end:
                 for record in (await self._consumer.getmany(timeout_ms=FETCH_MS)).get(at, ()):
                     self._note(record)

@@ -28,13 +28,14 @@ from stream.clock import Clock
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.progress import Progress
-from stream.ranges import consumer
+from stream.ranges import CONNECT_TIMEOUT, consumer, started, stopped
 from stream.rebuild import Gap, Rebuild
 from stream.settings import Settings
 from stream.topics import DECISIONS, INPUTS
 
 log = logging.getLogger(__name__)
 
+ATTEMPT: Final = 120.0  # seconds for one attempt, besides those for deciding again: above all timeouts in it
 PAUSE: Final = 0.5  # seconds until it is tried again
 AT_ONCE: Final = 4  # shards that are rebuilt side by side
 #: Offsets by which a partition may grow by itself: the marker of a transaction is written after it is acknowledged.
@@ -115,19 +116,20 @@ class Shards:
             return {}
         reader = consumer(self._settings.kafka)
         try:
-            await reader.start()
-            found: dict[Any, int] = await reader.end_offsets([TopicPartition(self._decisions, n) for n in shards])
-        except KafkaError:
+            await started(reader)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                found: dict[Any, int] = await reader.end_offsets([TopicPartition(self._decisions, n) for n in shards])
+        except (KafkaError, TimeoutError):
             return {}
         finally:
-            await reader.stop()
+            await stopped(reader)
         return {partition.partition: end for partition, end in found.items()}
 
     async def _recover(self, shard: int) -> None:
         started = self._clock.monotonic()
         while True:
             try:
-                async with self._room:
+                async with self._room, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
                     await self._outbox.open(shard)
                     if not await self._is_as_we_left_it(shard):
                         while not await self._rebuild(shard):

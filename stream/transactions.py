@@ -26,6 +26,7 @@ from stream.output import DELIVERY_TIMEOUT_MS, Delivery, Output, producer
 TRANSACTION_TIMEOUT_MS: Final = 2 * DELIVERY_TIMEOUT_MS
 #: Decisions in one transaction, or one chunk if that is larger: 1.3 MB, well within a second.
 MAX_ROWS: Final = 5_000
+OPEN_TIMEOUT: Final = 20.0  # seconds: what a worker before us has begun to commit is waited for
 CLOSE_TIMEOUT: Final = 5.0  # seconds
 
 
@@ -78,7 +79,8 @@ class _Lane:
 
     async def start(self) -> None:
         try:
-            await self._producer.start()
+            async with asyncio.timeout(OPEN_TIMEOUT):
+                await self._producer.start()
         except BaseException:
             await self.stop()
             raise

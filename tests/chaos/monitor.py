@@ -8,6 +8,7 @@ Order is kept within a partition, so all that was sent to it before has been dec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -94,7 +95,8 @@ class Monitor:
                 log.info("the monitor connects again: %s", type(error).__name__)
                 await asyncio.sleep(0.2)
             finally:
-                await consumer.stop()
+                with contextlib.suppress(asyncio.CancelledError):  # aiokafka's own, if a fetch has just failed
+                    await consumer.stop()
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         name = self._settings.named(DECISIONS).name
