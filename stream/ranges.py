@@ -36,7 +36,7 @@ async def started(client: Any) -> None:
     """Connect.
 
     Raises:
-        KafkaError, TimeoutError: not possible now. If the connection is cut at the wrong moment, aiokafka waits for ever.
+        KafkaError, TimeoutError: not possible now. If it is cut at the wrong moment, aiokafka waits for ever.
     """
     async with asyncio.timeout(CONNECT_TIMEOUT):
         await client.start()
