@@ -47,10 +47,12 @@ class TcpProxy:
         """Cut everything and stop listening."""
         if self._server:
             self._server.close()
+        self._refusing += 1
+        self._flows.set()
+        self.delay, self.bytes_per_second = 0.0, 0
         self.cut_now()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # not cancelled: asyncio would log that as a mistake
+            await asyncio.wait(self._tasks, timeout=2)
 
     def cut_now(self) -> int:
         """Reset all connections; returns how many ends there were."""
