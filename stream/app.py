@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -33,7 +34,7 @@ from stream.metrics import Metrics
 from stream.outbox import AtLeastOnce, Outbox
 from stream.output import Output
 from stream.process import Deadline, StateFile
-from stream.progress import Progress
+from stream.progress import SESSION_TIMEOUT, Progress, StoodStill
 from stream.quiet import quiet_logs
 from stream.settings import Settings
 from stream.shards import Shards
@@ -50,8 +51,6 @@ T = TypeVar("T")
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1  # the supervisor restarts us from the last commit
-#: Seconds. A dead worker's partitions are free after this; above 3 heartbeats, so that a busy one is not thrown out.
-SESSION_TIMEOUT: Final = 10.0
 HEARTBEAT: Final = 2.0
 #: Seconds. What is redelivered after a crash is at most what was decided in this time.
 COMMIT_INTERVAL: Final = 1.0
@@ -203,7 +202,7 @@ class Worker:
         try:
             app.finalize()
             await app.start()
-            await self._watch(app, engine, brakes, following)
+            await self._watch(app, engine, brakes, following, progress)
         finally:
             self._deadline()
             following.cancel()
@@ -244,9 +243,15 @@ class Worker:
         self.metrics.late_events.set_function(lambda: engine.late_events)
         self.metrics.duplicate_events.set_function(lambda: engine.duplicate_events)
 
-    async def _watch(self, app: ChunkApp, engine: Engine, brakes: Brakes, following: asyncio.Task[None]) -> None:
+    async def _watch(
+        self, app: ChunkApp, engine: Engine, brakes: Brakes, following: asyncio.Task[None], progress: Progress
+    ) -> None:
         """Until told to stop or something fails. Polls: Faust's consumer thread cannot wake an event of this loop."""
         while not self._stop.is_set():
+            try:
+                progress.runs(self.clock.monotonic())
+            except StoodStill as error:
+                self._fail(error)
             if app.crashed:
                 self._fail(app.crash_reason or RuntimeError("Faust crashed"))
             if following.done():
@@ -280,6 +285,8 @@ class Worker:
             self.condition.failure = error
             self.metrics.delivery_failures.inc()
             log.critical("stopping, to go on from the last commit after a restart: %s", type(error).__name__)
+            if isinstance(error, StoodStill):
+                os._exit(EXIT_FAILED)  # nothing to drain: all that is here is somebody else's by now
         self._stop.set()
 
     def _deadline(self) -> None:

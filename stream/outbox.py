@@ -46,8 +46,11 @@ class Outbox(Protocol):
     async def close(self, shard: int) -> None:
         """Write no more for a shard."""
 
+    def begin(self, shard: int, end: int) -> None:
+        """What is counted in a shard is what its decisions before offset ``end`` say."""
+
     def end(self, shard: int) -> int | None:
-        """The offset after our last decision of a shard; None if there is none yet."""
+        """The offset after the last decision of a shard; None if somebody else has written since ``begin``."""
 
     def send(self, outgoing: Outgoing) -> Delivery:
         """Send it after what was sent for that shard before. Done when the broker has all of it."""
@@ -65,7 +68,11 @@ class AtLeastOnce:
 
     async def close(self, shard: int) -> None:
         """Others may write there from now on."""
-        self._output.forget_end(self._decisions, shard)
+        self._output.begin(self._decisions, shard, None)
+
+    def begin(self, shard: int, end: int) -> None:
+        """The lane of its partition sees whether others write as well."""
+        self._output.begin(self._decisions, shard, end)
 
     def end(self, shard: int) -> int | None:
         """As the lane of its partition knows."""

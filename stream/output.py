@@ -72,7 +72,7 @@ class _Lane:
         self._row = 0  # the next one to pack of the first waiting parcel
         self._task: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
-        self.end: int | None = None  #: offset after what was delivered last
+        self.end: int | None = None  #: offset after all that is there, if since ``begin`` nobody else has written
 
     def add(self, parcel: _Parcel) -> None:
         if self._broken:
@@ -129,7 +129,8 @@ class _Lane:
         elif error := done.exception():
             self._failed(error, held)
         else:
-            self.end = done.result().offset + count
+            first = done.result().offset
+            self.end = first + count if first == self.end else None
             for parcel in held:
                 parcel.close_part()
 
@@ -178,15 +179,18 @@ class Output(Service):
         """How many ``topic`` has."""
         return self._partitions[topic]
 
-    def end(self, topic: str, partition: int) -> int | None:
-        """The offset after the last chunk that we delivered there; None if there is none."""
-        lane = self._lanes.get((topic, partition))
-        return lane.end if lane else None
+    def begin(self, topic: str, partition: int, end: int | None) -> None:
+        """Only we write there from offset ``end`` on; None: nobody knows."""
+        self._lane(topic, partition).end = end
 
-    def forget_end(self, topic: str, partition: int) -> None:
-        """Others may write there."""
-        if lane := self._lanes.get((topic, partition)):
-            lane.end = None
+    def end(self, topic: str, partition: int) -> int | None:
+        """The offset after all that is there, as far as we know; None if somebody else has written since ``begin``."""
+        return self._lane(topic, partition).end
+
+    def _lane(self, topic: str, partition: int) -> _Lane:
+        if (lane := self._lanes.get((topic, partition))) is None:
+            lane = self._lanes[topic, partition] = _Lane(self._producer, topic, partition, self.fail)
+        return lane
 
     def send_chunk(
         self, topic: str, partition: int, rows: Sequence[Row], after: Awaitable[Any] | None = None
@@ -196,10 +200,8 @@ class Output(Service):
         Returns:
             A future that is done when the broker has acknowledged all of them. Its failure is reported by itself.
         """
-        if (lane := self._lanes.get((topic, partition))) is None:
-            lane = self._lanes[topic, partition] = _Lane(self._producer, topic, partition, self.fail)
         delivery: Delivery = asyncio.get_running_loop().create_future()
-        lane.add(_Parcel(rows, delivery, after))
+        self._lane(topic, partition).add(_Parcel(rows, delivery, after))
         return delivery
 
     async def send_one(

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+#: Seconds. A dead worker's partitions are free after this; above 3 heartbeats, so that a busy one is not thrown out.
+SESSION_TIMEOUT: Final = 10.0
 Key = tuple[str, int]  #: topic, partition
+
+
+class StoodStill(Exception):  # noqa: N818 - what it did, and why it stops
+    """The process did not run for longer than its session: others have its partitions by now, and it does not know."""
 
 
 class Progress:
@@ -19,6 +26,25 @@ class Progress:
         self.undelivered = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self._ran: float | None = None  # clock.monotonic() when ``runs`` was said last
+
+    def runs(self, now: float) -> None:
+        """Said several times within a session.
+
+        Raises:
+            StoodStill: it was not.
+        """
+        self.check(now)
+        self._ran = now
+
+    def check(self, now: float) -> None:
+        """Before events are decided by what is counted here.
+
+        Raises:
+            StoodStill: others may have decided meanwhile.
+        """
+        if self._ran is not None and now - self._ran > SESSION_TIMEOUT:
+            raise StoodStill(f"for {now - self._ran:.0f} s")
 
     def of(self, shard: int) -> dict[str, int]:
         """By topic what is decided of the partitions of this number."""

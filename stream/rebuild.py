@@ -84,6 +84,7 @@ class Rebuild:
         decided: of the inputs that decisions were found of.
         events: that were decided again.
         skipped: events that there was no time for.
+        end: of the decisions that were looked at.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Rebuild:
         self._open: _Span | None = None  # what the next decision belongs to
         self.engine = engine
         self.decided: dict[Key, int] = {}
-        self.events = self.skipped = 0
+        self.events = self.skipped = self.end = 0
 
     async def start(self) -> None:
         """Connect, and find where to begin.
@@ -182,7 +183,7 @@ class Rebuild:
     async def _read_marks(self) -> None:
         at = self._decisions
         async with asyncio.timeout(FETCH_TIMEOUT + self._seconds):
-            end = (await self._consumer.end_offsets([at]))[at]
+            self.end = end = (await self._consumer.end_offsets([at]))[at]
             while await self._consumer.position(at) < end:
                 for record in (await self._consumer.getmany(timeout_ms=FETCH_MS)).get(at, ()):
                     self._note(record)

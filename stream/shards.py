@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 ATTEMPT: Final = 120.0  # seconds for one attempt, besides those for deciding again: above all timeouts in it
 PAUSE: Final = 0.5  # seconds until it is tried again
 AT_ONCE: Final = 4  # shards that are rebuilt side by side
-#: Offsets by which a partition may grow by itself: the marker of a transaction is written after it is acknowledged.
-_MARKER: Final = 1
 
 
 class Shards:
@@ -69,8 +67,10 @@ class Shards:
         self._make, self._metrics, self._clock, self._fail = make, metrics, clock, fail
         self._kinds = {settings.named(topic).name: topic.kind for topic in INPUTS}
         self._decisions = settings.named(DECISIONS).name
+        #: Offsets by which decisions may grow by themselves: a transaction's marker comes after its acknowledgement.
+        self._marker = int(settings.delivery == "exactly-once")
         self.live: set[int] = set()  #: whose events are being decided
-        self._parked: dict[int, int] = {}  # shard -> end of its decisions when it was taken from us
+        self._parked: dict[int, int] = {}  # shard -> end of the decisions that its memory is made of
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
 
@@ -93,11 +93,11 @@ class Shards:
 
     async def revoked(self, shards: Collection[int]) -> None:
         """These are not ours until they are assigned again. What was in flight has been delivered."""
-        ended = await self._ends(self.live & set(shards))
+        ended = {shard: end for shard, end in self.ends().items() if shard in shards}
         for shard in shards:
             if (task := self._tasks.pop(shard, None)) and not task.done():
                 task.cancel()
-            if shard not in self.live or shard not in ended:
+            if shard not in ended:
                 self._forget(shard)
             self.live.discard(shard)
             await self._outbox.close(shard)
@@ -110,20 +110,18 @@ class Shards:
         for shard in list(self._tasks):
             await self._outbox.close(shard)
 
-    async def _ends(self, shards: Collection[int]) -> dict[int, int]:
-        """The ends of their decisions; nothing if they cannot be had, which costs a rebuild."""
-        if not shards:
-            return {}
-        reader = consumer(self._settings.kafka)
+    async def _end(self, shard: int) -> int | None:
+        """The end of its decisions; None if it cannot be had, which costs a rebuild."""
+        reader, partition = consumer(self._settings.kafka), TopicPartition(self._decisions, shard)
         try:
             await started(reader)
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                found: dict[Any, int] = await reader.end_offsets([TopicPartition(self._decisions, n) for n in shards])
+                found: dict[Any, int] = await reader.end_offsets([partition])
         except (KafkaError, TimeoutError):
-            return {}
+            return None
         finally:
             await stopped(reader)
-        return {partition.partition: end for partition, end in found.items()}
+        return found[partition]
 
     async def _recover(self, shard: int) -> None:
         started = self._clock.monotonic()
@@ -131,9 +129,10 @@ class Shards:
             try:
                 async with self._room, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
                     await self._outbox.open(shard)
-                    if not await self._is_as_we_left_it(shard):
-                        while not await self._rebuild(shard):
-                            log.info("shard %d: windows of another length came into force meanwhile", shard)
+                    end = await self._as_we_left_it(shard)
+                    while end is None:
+                        end = await self._rebuild(shard)
+                    self._outbox.begin(shard, end)
             except (KafkaError, TimeoutError) as error:
                 log.warning("shard %d: %s; its events wait, tried again", shard, type(error).__name__)
                 await asyncio.sleep(PAUSE)
@@ -146,12 +145,15 @@ class Shards:
         self.live.add(shard)
         self._metrics.recovery_seconds.observe(self._clock.monotonic() - started)
 
-    async def _is_as_we_left_it(self, shard: int) -> bool:
-        left = self._parked.get(shard)
-        return left is not None and 0 <= (await self._ends([shard])).get(shard, -1) - left <= _MARKER
+    async def _as_we_left_it(self, shard: int) -> int | None:
+        """The end of its decisions, if nobody has decided anything of it since it was taken from us."""
+        if (left := self._parked.get(shard)) is None or (end := await self._end(shard)) is None:
+            return None
+        return end if 0 <= end - left <= self._marker else None
 
-    async def _rebuild(self, shard: int) -> bool:
-        """Whether its memory fits what is in force by then."""
+    async def _rebuild(self, shard: int) -> int | None:
+        """The end of the decisions that its memory is made of; None if it does not fit what is in force by then."""
+        self._parked.pop(shard, None)  # should this fail, the next attempt finds no memory
         self._forget(shard)
         try:
             rebuild = await self._rebuilt(shard, await asyncio.to_thread(self._checkpoints.read, shard))
@@ -159,7 +161,8 @@ class Shards:
             rebuild = await self._rebuilt(shard, None)
         engine = rebuild.engine
         if engine.snapshot.rules.window_seconds != self._engine.snapshot.rules.window_seconds:
-            return False
+            log.info("shard %d: windows of another length came into force meanwhile", shard)
+            return None
         self._engine.remember(shard, engine.memory())
         self._progress.decided.update(rebuild.decided)
         self._metrics.recovered.inc(rebuild.events)
@@ -167,7 +170,7 @@ class Shards:
         log.info("shard %d: %d events decided again, %d skipped", shard, rebuild.events, rebuild.skipped)
         if rebuild.skipped:
             log.warning("shard %d: the windows of its callers are not full: there was no time for it", shard)
-        return True
+        return rebuild.end
 
     async def _rebuilt(self, shard: int, checkpoint: Checkpoint | None) -> Rebuild:
         rebuild = self.rebuild_of(shard, self._make(), self._settings.recovery_seconds, checkpoint)
@@ -180,7 +183,7 @@ class Shards:
         return rebuild
 
     def ends(self) -> dict[int, int]:
-        """Of our shards the offset after our last decision there."""
+        """Of our shards the end of the decisions that their memory is made of, where that is known."""
         found = {shard: self._outbox.end(shard) for shard in self.live}
         return {shard: end for shard, end in found.items() if end is not None}
 

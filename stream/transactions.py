@@ -59,8 +59,12 @@ class ExactlyOnce:
         if lane := self._lanes.pop(shard, None):
             await lane.stop()
 
+    def begin(self, shard: int, end: int) -> None:
+        """Nobody else can write since it was opened."""
+        self._lanes[shard].end = end
+
     def end(self, shard: int) -> int | None:
-        """Of what is committed."""
+        """Of what is committed; the marker of its transaction may follow."""
         return lane.end if (lane := self._lanes.get(shard)) else None
 
     def send(self, outgoing: Outgoing) -> Delivery:

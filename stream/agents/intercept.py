@@ -99,6 +99,7 @@ class Interceptor:
         the order of decisions is that in which they were made.
         """
         await self._progress.gate.wait()
+        self._progress.check(self._clock.monotonic())
         chunk, key = cast(Chunk, event.value), (self._topic.name, event.message.partition)
         decided = self._progress.decided.get(key, 0)
         records = [r for r in chunk.records if r.offset >= decided] if chunk.first < decided else chunk.records

@@ -40,6 +40,8 @@ class Row:
     value: bytes  #: without its latency
     chunk: ChunkHeader | None
     lists_only: bool = False  #: as its chunk says
+    offset: int = 0
+    timestamp: int = 0  #: ms UTC, when it was written
 
 
 @dataclass
@@ -97,4 +99,6 @@ def _row(record: ConsumerRecord) -> Row:
         msgspec.json.decode(record.value, type=Id).event_id,
         without_latency(record.value),
         msgspec.json.decode(chunk, type=ChunkHeader) if chunk else None,
+        offset=record.offset,
+        timestamp=record.timestamp,
     )

@@ -80,6 +80,7 @@ class Run:
             "LANJIE_METRICS_PORT": "0",
             "LANJIE_LISTS": str(self.lists),
             "LANJIE_DELIVERY": self.plan.delivery,
+            "LANJIE_CHECKPOINTS": str(self.folder / "checkpoints"),  # who takes a shard over needs them too
         }
 
     async def all(self) -> Result:

@@ -120,14 +120,17 @@ def _letters(settings: Settings, partition: Partition, bad: dict[tuple[str, int]
 def _decisions(partition: Partition, events: Events, outcome: Outcome) -> dict[str, bytes]:
     """The first decision about each event, in the order of the log."""
     first: dict[str, bytes] = {}
+    rows: dict[str, Row] = {}
     again: Counter[str] = Counter()
     for row in partition.rows:
-        before = first.setdefault(row.id, row.value)
+        before, was = first.setdefault(row.id, row.value), rows.setdefault(row.id, row)
         if row.id not in events:
             outcome.note("decisions about nothing", row.id)
         again[row.id] += 1
         if again[row.id] > 1 and before != row.value:
-            outcome.note("repeated otherwise", f"{row.id}: {_difference(before, row.value)}")
+            late = row.timestamp - was.timestamp
+            where = f"{row.id} at {partition.number}/{was.offset} and {late} ms later at {row.offset}"
+            outcome.note("repeated otherwise", f"{where}: {_difference(before, row.value)}")
     for lost in events.keys() - first.keys():
         outcome.note("lost", f"{lost}: {events[lost][1]}/{partition.number}/{events[lost][2]}")
     outcome.counts["decisions"] += len(first)

@@ -234,3 +234,29 @@ async def test_a_damaged_checkpoint_is_as_none(pipeline: Pipeline, damage: Calla
     assert await decided(pipeline, before + after) == uninterrupted(pipeline, before + after)
     assert "lanjie_recovered_events_total 300.0" in (await second.get("/metrics"))[1]
     assert await second.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_a_worker_that_was_paused_does_not_go_on_with_what_it_knew(pipeline: Pipeline, delivery: str):
+    """Others have its shards and decide. It notices by itself that it stood still, and starts again."""
+    settings = {"LANJIE_DELIVERY": delivery, "LANJIE_CHECKPOINT_SECONDS": "0"}
+    parts = [calls(start, 600) for start in (0, 600, 1200)]
+    workers = [await pipeline.start(**settings), await pipeline.start(**settings)]
+    for worker in workers:
+        await worker.until("/ready", lambda body: '"ready": true' in body)
+    await pipeline.publish(parts[0])
+    await pipeline.decisions(600)
+    paused, other = workers
+    paused.process.send_signal(signal.SIGSTOP)
+    await other.until("/", lambda body: body.count("telecom.calls.v1/") == 4, timeout=60)
+    await pipeline.publish(parts[1])
+    await pipeline.decisions(1200)
+    paused.process.send_signal(signal.SIGCONT)
+    assert await asyncio.wait_for(paused.process.wait(), 30) == 1
+    again = await pipeline.start(**settings)
+    await again.until("/ready", lambda body: '"ready": true' in body)
+    await pipeline.publish(parts[2])
+    events = [event for part in parts for event in part]
+    assert await decided(pipeline, events) == uninterrupted(pipeline, events)
+    assert [line for line in paused.log if "StoodStill" in line]
+    assert [await worker.end(signal.SIGTERM) for worker in (again, other)] == [0, 0]

@@ -52,6 +52,20 @@ async def test_after_a_loss_no_parcel_of_the_lane_is_delivered(late):
 async def test_a_parcel_of_several_batches_is_delivered_once_all_are():
     producer = Producer(0, late=False)
     lane = _Lane(producer, "topic", 0, pytest.fail)
+    lane.end = 0
     assert await deliver(lane, 500) == [None]
     assert await deliver(lane, 3) == [None]
     assert producer.rows == lane.end == 503
+
+
+async def test_a_lane_in_which_somebody_else_has_written_does_not_know_its_end():
+    producer = Producer(0, late=False)
+    lane = _Lane(producer, "topic", 0, pytest.fail)
+    lane.end = 0
+    await deliver(lane, 2)
+    assert lane.end == 2
+    producer.rows += 1
+    await deliver(lane, 2)
+    assert lane.end is None
+    await deliver(lane, 2)
+    assert lane.end is None
