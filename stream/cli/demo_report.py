@@ -33,6 +33,7 @@ class Run:
     view: View
     run_id: str
     prefix: str = ""
+    created: list[str] = field(default_factory=list)  #: topics; none where the broker does that by itself
     fast: list[Record] = field(default_factory=list)
     paced: list[Record] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)  #: Kafka timestamps of the paced records

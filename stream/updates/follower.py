@@ -6,6 +6,7 @@ records counts as arrived when all of them have: a new pack never acts before th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from typing import Annotated, Final
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 #: Seconds that the rest of a change is waited for.
 WHOLE_WITHIN: Final = 5.0
 _POLL: Final = 0.25  # seconds; data that comes ends the wait
+#: Seconds until topics that could not be read are tried again.
+RETRY: Final = 5.0
 
 
 class _StateFile(Struct):
@@ -46,7 +49,9 @@ class _StateFile(Struct):
 
 
 class Follower:
-    """Keeps ``state`` up to date. ``refused`` holds the records that could not be used, for who sends dead letters."""
+    """Keeps ``state`` up to date. ``refused`` holds the records that could not be used, for who sends dead letters;
+    ``problem`` says why the topics cannot be read just now: what is known by then stays.
+    """
 
     def __init__(self, settings: Settings, *, metrics: Metrics, clock: Clock) -> None:
         self._settings, self._metrics, self._clock = settings, metrics, clock
@@ -60,7 +65,9 @@ class Follower:
         self._expected: dict[int, int] = {}
         self._complete_so_far = True  # no record was refused: then the state file may stand for all before its offsets
         self.state = State(self._verify)
+        self._retry = 0.0  # when topics that could not be read are tried again
         self.refused: list[DeadLetter] = []
+        self.problem = ""
         self.newest = 0  #: when the newest record came to its topic, ms UTC
 
     async def start(self) -> None:
@@ -81,21 +88,36 @@ class Follower:
     async def follow(self) -> int:
         """Wait a moment for records; returns how many came. Those of a change come together, or within 5 s.
 
-        Raises:
-            TailError: the topics cannot be read on, and not from the start either.
+        Topics that cannot be read on are read from the start, every 5 s until that works; 1 each time, as ``problem``
+        is another.
         """
-        assert self._tail is not None  # noqa: S101 - start() comes first
+        if self._tail is not None:
+            try:
+                records = await self._tail.more(_POLL)
+                self._take(records, self.state)
+                await self._wait_for_the_rest(self.state)
+            except TailError as error:
+                log.warning("%s; the topics are read from the start", error)
+                await self._tail.stop()
+                self._tail = None
+            else:
+                return len(records)
+        if self._clock.monotonic() < self._retry:
+            await asyncio.sleep(_POLL)
+            return 0
+        await self._again()
+        return 1
+
+    async def _again(self) -> None:
+        self.problem = ""
         try:
-            records = await self._tail.more(_POLL)
-            self._take(records, self.state)
-            await self._wait_for_the_rest(self.state)
-        except TailError as error:
-            log.warning("%s; the topics are read from the start", error)
-            await self.stop()
             self._genesis = await self._first_link()
             await self._open(State(self._verify), dict.fromkeys(self._names, 0))
-            return 1
-        return len(records)
+        except TailError as error:
+            self.problem = str(error)
+            self._retry = self._clock.monotonic() + RETRY
+            await self.stop()
+            self._tail = None
 
     async def save(self) -> None:
         """Write the state file, so that a restart need not read all again.

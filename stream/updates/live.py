@@ -182,7 +182,7 @@ class Live:
 
     async def _build(self, *, files: bool) -> Snapshot | None:
         """The snapshot of what is known now; ``problems`` are those of this time. None: there are no rules yet."""
-        self.problems = []
+        self.problems = [self._follower.problem] if self._follower and self._follower.problem else []
         state = self._follower.state if self._follower else State()
         try:
             await self._load_rules(state, again=files)

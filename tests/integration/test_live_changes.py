@@ -7,6 +7,7 @@ import json
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -279,3 +280,18 @@ async def test_a_worker_that_starts_with_content_missing_waits_and_sees_the_repa
         await worker.get("/ready")
     await change(settings, puts(Put(LISTS.name, "feed/operator-b", None)))
     await worker.until("/ready", lambda body: json.loads(body)["ready"])
+
+
+async def test_topics_that_cannot_be_read_change_nothing_and_stop_nobody(mock_kafka: str, tmp_path: Path):
+    """The in-memory broker marks the end of a transaction with a batch whose checksum is wrong."""
+    pipeline = Pipeline(mock_kafka, tmp_path)
+    worker = await pipeline.start()
+    try:
+        await worker.until("/ready", lambda body: json.loads(body)["ready"], timeout=60)
+        await change(settings_of(pipeline), puts(entry("+8613900000002")))
+        while not any("what was in force stays" in line and "CorruptRecord" in line for line in worker.log):
+            await worker.get("/ready")
+        await pipeline.publish(sms([f"e-{n}" for n in range(40)]))
+        assert len(await decided(pipeline, 40)) == 40
+    finally:
+        assert await worker.end(signal.SIGTERM) == 0
