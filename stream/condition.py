@@ -49,6 +49,8 @@ class Condition:
         consumer = self.consumer
         if consumer is None or self.app is None or not consumer.assignment():
             return "starting"
+        if not consumer.coordinated:
+            return "waiting_for_kafka"
         if self.app.rebalancing:
             return "rebalancing"
         stalled = consumer.oldest_age(self._clock.monotonic()) > STALLED
@@ -76,6 +78,8 @@ class Condition:
             reasons.append("the number lists are empty: set LANJIE_LISTS, or say `lanjie lists import`")
         if not (consumer := self.consumer) or not consumer.assignment():
             reasons.append("no partitions are assigned")
+        elif not consumer.coordinated:
+            reasons.append("Kafka does not answer for our group: is the broker up?")
         elif self.app and self.app.rebalancing:
             reasons.append("partitions are being reassigned")
         elif self.recovering:

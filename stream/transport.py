@@ -284,6 +284,12 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         return self._thread._consumer is not None  # noqa: SLF001 - tests/contract/test_faust_seam.py
 
     @property
+    def coordinated(self) -> bool:
+        """Whether Kafka answers for our group, as far as is known: a heartbeat, every 2 s, tells."""
+        client: Any = self._thread._consumer  # noqa: SLF001 - tests/contract/test_faust_seam.py
+        return client._coordinator.coordinator_id is not None  # noqa: SLF001 - the same
+
+    @property
     def in_flight(self) -> int:
         """Chunks delivered and not yet acknowledged."""
         return sum(ledger.unacked for ledger in self.ledgers.values())

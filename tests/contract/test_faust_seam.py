@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from faust.app.base import App
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
@@ -51,6 +52,7 @@ SOURCES: dict[Callable, str] = {
     App._new_transport: "42db531312dd",
     App._on_partitions_revoked: "d5c895bbe57d",
     App._stop_consumer: "55854a5de12c",
+    GroupCoordinator.coordinator_dead: "ba1eda0254af",
     AIOKafkaProducer.create_batch: "c4efda4bb7a0",
     AIOKafkaProducer.send_batch: "bf42b0f0c5c0",
     BatchBuilder.append: "657d76f55157",
