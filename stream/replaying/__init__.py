@@ -1,0 +1,1 @@
+"""The worker's engine over logs, in several processes, with the result of one."""

@@ -1,0 +1,29 @@
+"""What is done with the events of a log, in one of several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from detectors.model.events import Event
+
+
+class Job(Protocol):
+    """Takes the events of some shards, each shard's in the order of the log, and has a result at the end.
+
+    A shard is a partition number: what is counted about callers is kept by shard, so shards can be decided in any order
+    and in several processes, and each decision is the same.
+    """
+
+    def decide(self, shard: int, events: Sequence[Event], positions: Sequence[int]) -> bytes:
+        """A batch of one shard.
+
+        Args:
+            positions: of the events in the whole log, counted from 0.
+
+        Returns:
+            What goes to the output for each event, a line each; b"" if nothing does.
+        """
+
+    def result(self) -> Any:
+        """What was found, to be pickled and put together with that of the other processes."""
