@@ -57,7 +57,7 @@ class World(Protocol):
         """The one after the last."""
 
     def people(self, rng: Generator, count: int, *, region: str | None = None) -> list[str]:
-        """Numbers of ordinary subscribers, each once: victims, bystanders. ``region``: a province, as `phone` has it."""
+        """Numbers of ordinary subscribers, each once: victims, bystanders. ``region``: a province as `phone` has it."""
 
     def acquaintances(self, number: str) -> list[str]:
         """Numbers of those whom a subscriber knows."""
