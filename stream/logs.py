@@ -35,6 +35,18 @@ class Line(NamedTuple):
     raw: bytes  #: without its line end
 
 
+class Block(NamedTuple):
+    """Some lines of a log, as many as come out of one read."""
+
+    name: str
+    first: int  #: number of the first one
+    lines: list[bytes]  #: without their line ends; blank ones too
+
+    def where(self, i: int) -> str:
+        """``file:line`` of the i-th."""
+        return f"{self.name}:{self.first + i}"
+
+
 class _Unpacker(Protocol):
     """What zlib, zstandard and lzma share."""
 
@@ -67,23 +79,31 @@ class LogReader:
         Raises:
             LogError: a log cannot be opened, is damaged or ends too early. What came before was yielded.
         """
-        for path in self._paths:
-            name = "<stdin>" if path == STDIN else path
-            for number, raw in enumerate(self._lines(path, name), 1):
+        for block in self.blocks():
+            for i, raw in enumerate(block.lines):
                 if raw.strip():
-                    yield Line(f"{name}:{number}", raw)
+                    yield Line(block.where(i), raw)
 
-    def _lines(self, path: str, name: str) -> Iterator[bytes]:
-        rest, first = b"", True
-        for block in _unpack(self._blocks(path), name):
-            *lines, rest = (rest + block).split(b"\n")
+    def blocks(self) -> Iterator[Block]:
+        """All lines, in order, many at a time: always the same ones together.
+
+        Raises:
+            LogError: as above.
+        """
+        for path in self._paths:
+            yield from self._of(path, "<stdin>" if path == STDIN else path)
+
+    def _of(self, path: str, name: str) -> Iterator[Block]:
+        rest, first = b"", 1
+        for data in _unpack(self._blocks(path), name):
+            *lines, rest = (rest + data).split(b"\n")
             if len(rest) > MAX_LINE:
                 raise LogError(f"{name}: a line of more than {MAX_LINE} bytes; expected one JSON object a line")
-            for line in lines:
-                yield (line.removeprefix(_BOM) if first else line).removesuffix(b"\r")
-                first = False
+            if lines:
+                yield Block(name, first, _clean(lines, first))
+                first += len(lines)
         if rest:
-            yield rest.removeprefix(_BOM) if first else rest
+            yield Block(name, first, _clean([rest], first))
 
     def _blocks(self, path: str) -> Iterator[bytes]:
         try:
@@ -101,13 +121,38 @@ class LogReader:
             yield block
 
 
+def expanded(paths: Sequence[str]) -> tuple[str, ...]:
+    """The same, with the files of a folder, in the order of their names, in the place of the folder.
+
+    Raises:
+        LogError: a folder has none.
+    """
+    found: list[str] = []
+    for path in paths:
+        if path == STDIN or not Path(path).is_dir():
+            found.append(path)
+            continue
+        files = sorted(str(file) for file in Path(path).iterdir() if file.is_file() and not file.name.startswith("."))
+        if not files:
+            raise LogError(f"{path}: a folder without files; expected event logs")
+        found += files
+    return tuple(found)
+
+
 def lines_of(path: Path) -> Iterator[bytes]:
     """Every line of one file, blank ones included, so that the n-th is line n.
 
     Raises:
         LogError: as for ``LogReader``.
     """
-    return LogReader([str(path)])._lines(str(path), str(path))  # noqa: SLF001 - the same module
+    for block in LogReader([str(path)]).blocks():
+        yield from block.lines
+
+
+def _clean(lines: list[bytes], first: int) -> list[bytes]:
+    if first == 1:
+        lines[0] = lines[0].removeprefix(_BOM)
+    return [line[:-1] if line.endswith(b"\r") else line for line in lines]
 
 
 def _unpack(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:

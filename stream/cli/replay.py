@@ -1,7 +1,7 @@
 """`lanjie replay`: the worker's engine over event logs, with no Kafka.
 
-The same logs, lists and rules give the same bytes: nothing of the machine or the clock is in a decision. Windows use
-event time, so logs are best given in the order of their events; what is late is counted.
+The same logs, lists and rules give the same bytes, in however many processes: nothing of the machine or the clock is in
+a decision. Windows use event time, so logs are best given in the order of their events; what is late is counted.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,79 +20,38 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from detectors.engine import Engine
-from detectors.model.decision import ACTIONS, Decision
-from detectors.model.events import Event
+from detectors.engine import Engine, Snapshot
+from detectors.model.decision import ACTIONS
 from stream.clock import SystemClock
-from stream.logs import STDIN, Line, LogError, LogReader
+from stream.logs import STDIN, LogError, LogReader, expanded
 from stream.metrics import Metrics
+from stream.replaying.decide import Decide, joined
+from stream.replaying.run import processors, run_jobs
+from stream.replaying.tally import digest_of, report
 from stream.settings import ListFile, Settings
 from stream.sources import load_snapshot
-from stream.wire import WireError, decode_event, dump_json, encode_decision
+from stream.topics import PARTITIONS
+from stream.wire import dump_json
 
 BATCH: Final = 500  # as a worker's chunk: the same batch-first engine path
 SHOWN_REJECTS: Final = 20  # messages on stderr; all rejects are counted and kept
 
 
-@dataclass
-class Tally:
-    """What was seen."""
-
-    decided: int = 0
-    rejected: int = 0
-    late: int = 0
-    duplicates: int = 0
-    seconds: float = 0.0
-    actions: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (kind, action)
-    reasons: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, decisions: Iterable[Decision]) -> None:
-        """Count."""
-        for decision in decisions:
-            self.decided += 1
-            self.actions[decision.kind, decision.action] += 1
-            self.reasons.update(reason.code for reason in decision.reasons)
-
-    def report(self, engine: Engine) -> dict[str, Any]:
-        """For JSON."""
-        by_kind: dict[str, dict[str, int]] = {}
-        by_action: Counter[str] = Counter()
-        for (kind, action), count in self.actions.items():
-            by_kind.setdefault(kind, {})[action] = count
-            by_action[action] += count
-        return {
-            "events": self.decided + self.rejected,
-            "decided": self.decided,
-            "rejected": self.rejected,
-            "rejected_by_code": dict(self.codes),
-            "late_events": self.late,
-            "duplicate_events": self.duplicates,
-            "by_action": dict(by_action),
-            "by_kind": by_kind,
-            "by_reason": dict(self.reasons),
-            "seconds": round(self.seconds, 3),
-            "events_per_second": round(self.decided / self.seconds) if self.seconds else 0,
-            "lists": engine.snapshot.lists_version,
-            "rules": engine.snapshot.rules_version,
-        }
-
-
 class Rejects:
     """Bad lines: told with file:line and reason, never with their content; kept as they came."""
 
-    def __init__(self, file: IO[bytes] | None, tally: Tally) -> None:
-        self._file, self._tally = file, tally
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        self._file = file
+        self.codes: Counter[str] = Counter()
 
-    def add(self, line: Line, error: WireError) -> None:
+    def add(self, where: str, raw: bytes, code: str, text: str) -> None:
         """Take one."""
-        self._tally.rejected += 1
-        self._tally.codes[error.code] += 1
+        self.codes[code] += 1
         if self._file:
-            self._file.write(line.raw + b"\n")
-        if self._tally.rejected <= SHOWN_REJECTS:
-            click.echo(f"{line.where}: {error}", err=True)
-        elif self._tally.rejected == SHOWN_REJECTS + 1:
+            self._file.write(raw + b"\n")
+        if self.codes.total() <= SHOWN_REJECTS:
+            click.echo(f"{where}: {text}", err=True)
+        elif self.codes.total() == SHOWN_REJECTS + 1:
             click.echo("... more rejected lines are counted but not shown", err=True)
 
 
@@ -116,6 +73,19 @@ class Rejects:
     "--rules", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Folder of a rule pack of your own."
 )
 @click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="A model file of the message score.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=processors,
+    help="The result does not depend on it.  [default: all]",
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    default=PARTITIONS,
+    show_default=True,
+    help="Of the input topics of the workers to be compared with: callers of one partition are counted together.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Takes the summary.")
 def replay(
     *,
@@ -126,13 +96,16 @@ def replay(
     market: str | None,
     rules: Path | None,
     model: Path | None,
+    processes: int,
+    partitions: int,
     json_file: Path | None,
 ) -> None:
     """Decide event logs with no Kafka.
 
-    LOG is JSON lines, plain, gzip or zstd; - is stdin. Bad lines are reported and do not change the exit code.
+    LOG is JSON lines, plain, gzip or zstd, or a folder of such; - is stdin. Bad lines are reported and do not change
+    the exit code.
     """
-    reader = LogReader(logs)
+    logs = expanded(logs)
     rejects = rejects or (f"{output}.rejects" if output and output != STDIN else None)
     refuse_overwriting(logs, output, rejects)
     if rejects and output and Path(rejects).resolve() == Path(output).resolve():
@@ -145,28 +118,45 @@ def replay(
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics = Metrics(CollectorRegistry())
     snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), rules=rules, model=model)
-    engine = Engine(snapshot, market=market)
-    tally, failure = Tally(), None
     clock = SystemClock()
     started = clock.monotonic()
     with ExitStack() as stack:
         out = stack.enter_context(_sink(output)) if output else None
-        kept = stack.enter_context(_sink(rejects)) if rejects else None
-        events = _events(_shown(reader, stack), Rejects(kept, tally))
-        try:
-            _run(events, engine, tally, out)
-        except LogError as error:
-            failure = error  # a log cut short: what came before is decided, written and summed up
-    if rejects and not tally.rejected and Path(rejects).is_file():
+        bad = Rejects(stack.enter_context(_sink(rejects)) if rejects else None)
+        ran = run_jobs(
+            logs,
+            lambda: Decide(_engine(snapshot, market), output=out is not None),
+            processes=processes,
+            shards=partitions,
+            write=(lambda lines: _write(out, lines)) if out else None,
+            on_reject=lambda each: bad.add(each.where, each.raw, each.code, each.text),
+            progress=_bar(logs, stack),
+        )
+    if rejects and not ran.rejected and Path(rejects).is_file():
         Path(rejects).unlink()  # an empty file would look like a finding
-    tally.seconds, tally.late = clock.monotonic() - started, engine.late_events
-    tally.duplicates = engine.duplicate_events
-    report = tally.report(engine)
+    tally, digests = joined(ran.results)
+    summary = report(
+        tally,
+        ran.rejected,
+        digest=digest_of(digests.items()),
+        seconds=clock.monotonic() - started,
+        lists=snapshot.lists_version,
+        rules=snapshot.rules_version,
+    )
     if json_file:
-        json_file.write_bytes(dump_json(report))
-    _print(Console(stderr=output == STDIN), report, tally)
-    if failure:
-        raise failure
+        json_file.write_bytes(dump_json(summary))
+    _print(Console(stderr=output == STDIN), summary)
+    if ran.cut:
+        raise LogError(ran.cut)  # what came before is decided, written and summed up
+
+
+def _engine(snapshot: Snapshot, market: str | None) -> Engine:
+    """As a worker has one. Without its caps: what the brake does goes by all the traffic of a moment, and when."""
+    return Engine(snapshot, market=market, max_callers=Settings().max_callers)
+
+
+def _write(out: IO[bytes], lines: Sequence[bytes]) -> None:
+    out.write(b"\n".join(lines) + b"\n")
 
 
 def list_files(texts: Iterable[str]) -> tuple[ListFile, ...]:
@@ -193,68 +183,37 @@ def _sink(path: str) -> Any:
         raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
-def _shown(reader: LogReader, stack: ExitStack) -> Iterator[Line]:
-    """The reader's lines, with a progress bar if somebody is looking."""
+def _bar(logs: Sequence[str], stack: ExitStack) -> Callable[[int], None] | None:
+    """A progress bar, if somebody is looking."""
+    total = LogReader(logs).total
     if not sys.stderr.isatty():
-        yield from reader
-        return
+        return None
     columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-    task = bar.add_task("replay", total=reader.total)
-    for n, line in enumerate(reader):
-        if n % BATCH == 0:
-            bar.update(task, completed=reader.position)
-        yield line
+    task = bar.add_task("replay", total=total)
+    return lambda read: bar.update(task, completed=read)
 
 
-def _events(lines: Iterable[Line], rejects: Rejects) -> Iterator[Event]:
-    for line in lines:
-        try:
-            event = decode_event(line.raw)
-        except WireError as error:
-            rejects.add(line, error)
-        else:
-            yield event
-
-
-def _run(events: Iterator[Event], engine: Engine, tally: Tally, out: IO[bytes] | None) -> None:
-    """In batches. A log that is cut short raises after the events before the cut have been decided."""
-    failure: LogError | None = None
-    while failure is None:
-        batch: list[Event] = []
-        try:
-            for event in islice(events, BATCH):
-                batch.append(event)  # noqa: PERF402 - what came before an error must be kept
-        except LogError as error:
-            failure = error
-        if not batch:
-            break
-        decisions = engine.decide(batch)
-        tally.add(decisions)
-        if out:
-            out.write(b"".join(encode_decision(decision) + b"\n" for decision in decisions))
-    if failure:
-        raise failure
-
-
-def _print(console: Console, report: dict[str, Any], tally: Tally) -> None:
-    kinds = sorted(report["by_kind"])
+def _print(console: Console, report: dict[str, Any]) -> None:
+    by_kind = report["by_kind"]
     table = Table()
-    for name in ("", *kinds, "all"):
+    for name in ("", *by_kind, "all"):
         table.add_column(name, justify="right" if name else "left")
     for action in ACTIONS:
-        counts = [tally.actions[kind, action] for kind in kinds]
+        counts = [counts.get(action, 0) for counts in by_kind.values()]
         if any(counts):
             table.add_row(action, *(f"{count:,}" for count in counts), f"{sum(counts):,}")
     table.add_section()
-    for code, count in sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(f"[dim]{code}[/]", *[""] * len(kinds), f"{count:,}")
-    if tally.decided:
+    for code, count in sorted(report["by_reason"].items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(f"[dim]{code}[/]", *[""] * len(by_kind), f"{count:,}")
+    if report["decided"]:
         console.print(table)
-    rejects = f" ({', '.join(f'{code} {count:,}' for code, count in tally.codes.most_common())})" if tally.codes else ""
+    codes = Counter(report["rejected_by_code"])
+    rejects = f" ({', '.join(f'{code} {count:,}' for code, count in codes.most_common())})" if codes else ""
     for line in (
-        f"{tally.decided:,} events decided, {tally.rejected:,} lines rejected{rejects}, {tally.late:,} events late",
+        f"{report['decided']:,} events decided, {report['rejected']:,} lines rejected{rejects}",
+        f"{report['late_events']:,} events late, {report['duplicate_events']:,} repeated",
         f"{report['events_per_second']:,} events/s, {report['seconds']:.1f} s",
-        f"lists {report['lists']}, rules {report['rules']}",
+        f"lists {report['lists']}, rules {report['rules']}, digest {report['digest']}",
     ):
         console.print(line, highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from detectors.normalise.extract import extract
 from detectors.normalise.text import normalise
 from detectors.rulepack import RulePack, load_rules
 from stream.cli.changing import run, where
-from stream.cli.replay import BATCH, Rejects, Tally, list_files
+from stream.cli.replay import BATCH, Rejects, list_files
 from stream.cli.rules import FOLDER
 from stream.cli.rules_changes import BASE, files_in_force
 from stream.logs import Line, LogReader
@@ -139,9 +139,9 @@ async def _in_force(settings: Settings, base: Path | None) -> tuple[RulePack, An
 
 
 def _events(lines: Iterable[Line]) -> Iterator[Event]:
-    rejects = Rejects(None, Tally())
+    rejects = Rejects()
     for line in lines:
         try:
             yield decode_event(line.raw)
         except WireError as error:
-            rejects.add(line, error)
+            rejects.add(line.where, line.raw, error.code, str(error))

@@ -27,3 +27,37 @@ class Job(Protocol):
 
     def result(self) -> Any:
         """What was found, to be pickled and put together with that of the other processes."""
+
+
+class Moves(Protocol):
+    """A job whose lists and rules change with the time of the log.
+
+    Attributes:
+        moments: ms UTC, ascending.
+    """
+
+    moments: Sequence[int]
+
+    def move(self, moment: int) -> None:
+        """Decide what follows by what is in force from then on."""
+
+
+class Pauses(Protocol):
+    """A job that can be gone on with by another process, also by one that has other shards of it."""
+
+    def save(self, folder: str, shards: Sequence[int]) -> None:
+        """Write what was counted and found so far.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+
+    def load(self, folder: str, shards: Sequence[int], first: bool) -> None:
+        """Read it.
+
+        Args:
+            first: of all processes: takes what is of no shard.
+
+        Raises:
+            OSError, LanjieError: it is not there, or of another build.
+        """

@@ -1,0 +1,117 @@
+"""One process of a replay: reads the whole log, and decides the shards that are its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from detectors.model.events import Event
+from stream.logs import Block, LogError, LogReader
+from stream.replaying.job import Job
+from stream.replaying.route import Router
+from stream.wire import WireError, decode_event
+
+
+class Reject(NamedTuple):
+    """A line that is no event."""
+
+    position: int
+    where: str  #: ``file:line``
+    code: str
+    text: str
+    raw: bytes
+
+
+class Told(NamedTuple):
+    """What a process says of one block of the log.
+
+    Attributes:
+        positions, lines: what goes to the output, in order.
+        rejects: of its own shards; the first process has those of no shard too.
+        end: position after the block.
+        read: bytes of the logs read so far, packed.
+        cut: what was wrong with the log, of which this is the last block.
+    """
+
+    positions: list[int]
+    lines: list[bytes]
+    rejects: list[Reject]
+    end: int
+    read: int
+    cut: str = ""
+
+
+class Part:
+    """Decides some shards.
+
+    Args:
+        own: the shards.
+        first: of all processes: takes the lines of no shard.
+    """
+
+    def __init__(self, logs: Sequence[str], job: Job, *, shards: int, own: Sequence[int], first: bool) -> None:
+        self._reader, self._job, self._router = LogReader(logs), job, Router(shards)
+        self._own, self._first = frozenset(own), first
+        self._moments: list[int] = list(getattr(job, "moments", ()))
+        self._now = 0
+        self._position = 0
+
+    def __iter__(self) -> Iterator[Told]:
+        """Block by block; the last one may say that the log is cut short."""
+        blocks = self._reader.blocks()
+        while True:
+            try:
+                block = next(blocks, None)
+            except LogError as error:
+                yield Told([], [], [], self._position, self._reader.position, str(error))
+                return
+            if block is None:
+                return
+            yield self._block(block)
+
+    def _block(self, block: Block) -> Told:
+        told = Told([], [], [], 0, self._reader.position)
+        batches: dict[int, tuple[list[Event], list[int]]] = defaultdict(lambda: ([], []))
+        route, own, position = self._router.route, self._own, self._position - 1
+        for i, raw in enumerate(block.lines):
+            if not raw or raw.isspace():
+                continue
+            position += 1
+            routed = route(raw)
+            if self._moments and routed and routed[1] > self._now:
+                self._pass(routed[1], batches, told)
+            if not (routed[0] in own if routed else self._first):
+                continue
+            try:
+                event = decode_event(raw)
+            except WireError as error:
+                told.rejects.append(Reject(position, block.where(i), error.code, str(error), raw))
+                continue
+            events, positions = batches[routed[0] if routed else 0]
+            events.append(event)
+            positions.append(position)
+        self._decide(batches, told)
+        self._position = position + 1
+        order = sorted(range(len(told.positions)), key=told.positions.__getitem__)
+        positions, lines = [told.positions[i] for i in order], [told.lines[i] for i in order]
+        return told._replace(positions=positions, lines=lines, end=self._position)
+
+    def _pass(self, time: int, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
+        """The log has come to a later moment."""
+        self._now = time
+        while self._moments and self._moments[0] <= time:
+            self._decide(batches, told)
+            self._job.move(self._moments.pop(0))  # type: ignore[attr-defined]  # who has moments moves
+
+    def _decide(self, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
+        for shard, (events, positions) in batches.items():
+            if lines := self._job.decide(shard, events, positions):
+                told.positions.extend(positions)
+                told.lines.extend(lines.splitlines())
+        batches.clear()
+
+
+def owned(shards: int, processes: int) -> list[list[int]]:
+    """The shards of each process."""
+    return [list(range(n, shards, processes)) for n in range(processes)]
