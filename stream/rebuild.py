@@ -36,6 +36,8 @@ from stream.wire import WireError, decode_event
 
 #: Decisions per second that are surely made again. What the time does not suffice for at this pace is not even read.
 RATE: Final = 10_000
+#: Records without a decision, one after the other, that may all be dead letters.
+DEAD: Final = 10_000
 MARGIN_MS: Final = 60_000  # decisions are stamped when they are made; windows count by when events were
 
 
@@ -66,7 +68,7 @@ class _Span:
 
 
 class Gap(Exception):  # noqa: N818 - no error: it is done without the checkpoint
-    """The checkpoint may lack what others decided before it was written."""
+    """The checkpoint lacks what others decided before it was written."""
 
 
 class Rebuild:
@@ -109,6 +111,7 @@ class Rebuild:
         self._inputs: dict[str, Ranges] = {}
         self._spans: deque[_Span] = deque()
         self._seen: set[str] = set()  # inputs of which a mark was read
+        self._unmarked: dict[str, tuple[int, int]] = {}  # of which first and last offset without a mark are known
         self._open: _Span | None = None  # what the next decision belongs to
         self.engine = engine
         self.decided: dict[Key, int] = {}
@@ -187,6 +190,7 @@ class Rebuild:
             while await self._consumer.position(at) < end:
                 for record in (await self._consumer.getmany(timeout_ms=FETCH_MS)).get(at, ()):
                     self._note(record)
+        await self._look_at_unmarked()
 
     def _note(self, record: Record) -> None:
         if record.headers and (mark := read_mark(record)):
@@ -205,11 +209,36 @@ class Rebuild:
     def _fit(self, mark: Mark) -> None:
         """
         Raises:
-            Gap: between the checkpoint and the first mark of an input after it there is something else.
+            Gap: between the checkpoint and the first mark of an input after it there are more than dead letters.
         """
-        if mark.topic not in self._seen and mark.first > self.decided.get((mark.topic, self._shard), mark.first):
-            raise Gap
+        if mark.topic not in self._seen:
+            known = self.decided.get((mark.topic, self._shard), mark.first)
+            if mark.first - known > DEAD:
+                raise Gap
+            if mark.first > known:
+                self._unmarked[mark.topic] = known, mark.first - 1
         self._seen.add(mark.topic)
+
+    async def _look_at_unmarked(self) -> None:
+        """A chunk of nothing but dead letters has no decision to carry a mark.
+
+        Raises:
+            Gap: it is something else.
+        """
+        while self._unmarked:
+            topic, (first, last) = self._unmarked.popitem()
+            for record in await (await self._input(topic, first)).take(first, last):
+                try:
+                    decode_event(record.value, self._kinds[topic])
+                except WireError:
+                    continue
+                raise Gap
+
+    async def _input(self, topic: str, offset: int) -> Ranges:
+        if (source := self._inputs.get(topic)) is None:
+            source = Ranges(self._kafka, TopicPartition(topic, self._shard))
+            self._inputs[topic] = await source.start(offset)
+        return source
 
     def _skip(self, span: _Span) -> None:
         self.skipped += span.count
@@ -217,9 +246,7 @@ class Rebuild:
         self._goes_on(span, span.last + 1)
 
     async def _make(self, span: _Span) -> None:
-        if (source := self._inputs.get(span.topic)) is None:
-            source = Ranges(self._kafka, TopicPartition(span.topic, self._shard))
-            self._inputs[span.topic] = await source.start(span.next)
+        source = await self._input(span.topic, span.next)
         all_of_it = span.whole and span.seen == span.count
         wanted, at = span.seen - span.made, span.next
         events: list[Event] = []

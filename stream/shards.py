@@ -158,6 +158,7 @@ class Shards:
         try:
             rebuild = await self._rebuilt(shard, await asyncio.to_thread(self._checkpoints.read, shard))
         except Gap:
+            log.info("shard %d: its checkpoint lacks what others decided; made again from the log", shard)
             rebuild = await self._rebuilt(shard, None)
         engine = rebuild.engine
         if engine.snapshot.rules.window_seconds != self._engine.snapshot.rules.window_seconds:

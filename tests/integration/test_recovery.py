@@ -20,9 +20,9 @@ from stream.marks import HEADER, Mark, encode
 from stream.metrics import Metrics
 from stream.settings import DELIVERIES, ListFile
 from stream.sources import load_snapshot
-from stream.topics import CALLS, DECISIONS
+from stream.topics import CALLS, DECISIONS, dlq
 from stream.wire import decode_decision, encode_decision
-from tests.support.topics import read_all
+from tests.support.topics import publish, read_all
 from tests.support.worker import Pipeline, Worker
 
 T0 = 1_790_000_000_000
@@ -204,6 +204,30 @@ async def test_with_a_checkpoint_only_what_came_after_it_is_read_again(pipeline:
     again = float(re.search(r"^lanjie_recovered_events_total (\S+)", (await second.get("/metrics"))[1], re.M)[1])
     assert again <= 600
     assert await second.end(signal.SIGTERM) == 0
+
+
+async def test_dead_letters_after_a_checkpoint_leave_no_gap(pipeline: Pipeline):
+    """A chunk of nothing but dead letters has no decision, so nothing on the decisions topic tells of it."""
+    before, after = calls(0, 600), calls(600, 600)
+    await pipeline.publish(before)
+    first = await pipeline.start(LANJIE_CHECKPOINT_SECONDS="0.5")
+    await pipeline.decisions(600)
+    await checkpointed(first)
+    await first.end(signal.SIGTERM)
+    second = await pipeline.start(LANJIE_CHECKPOINT_SECONDS="0")
+    bad = [(event.a_number.encode(), b"no event", ()) for event in before[:20]]
+    await publish(pipeline.bootstrap, pipeline.prefix + CALLS.name, bad)
+    await read_all(pipeline.bootstrap, pipeline.prefix + dlq(CALLS).name, until=20)
+    await pipeline.publish(after)
+    await pipeline.decisions(1200)
+    await second.end(signal.SIGKILL)
+    third = await pipeline.start(LANJIE_CHECKPOINT_SECONDS="60")
+    metrics = await third.until("/metrics", lambda text: "lanjie_ready 1.0" in text)
+    assert float(re.search(r"^lanjie_recovered_events_total (\S+)", metrics, re.M)[1]) == 600
+    await pipeline.publish(last := calls(1200, 300))
+    events = [*before, *after, *last]
+    assert await decided(pipeline, events) == uninterrupted(pipeline, events)
+    assert await third.end(signal.SIGTERM) == 0
 
 
 async def checkpointed(worker: Worker) -> None:
