@@ -46,6 +46,7 @@ class Engine:
         guard: keeps what a detector raises from the other events; without one it is raised here.
         on_fault: kind (``call``, ``sms``, ``card``) -> the least action for an event that a fault kept from being
             looked at in full; none for kinds that are not there.
+        capped: whether rules and feeds are held to their caps. What was stopped live is in the stages that followed.
 
     Raises:
         RuleError: the rule pack has no such market.
@@ -60,12 +61,14 @@ class Engine:
         part: float = 1.0,
         guard: Guard | None = None,
         on_fault: Mapping[str, Action] | None = None,
+        capped: bool = True,
     ) -> None:
         self._max_callers = max_callers
         self._window = snapshot.rules.window_seconds
         self._shards: dict[int, _Shard] = {}
         self._guard = guard
-        self._judge = Judge(snapshot, market=market, part=part, guard=guard, on_fault=on_fault)
+        self._capped = capped
+        self._judge = Judge(snapshot, market=market, part=part, guard=guard, on_fault=on_fault, capped=capped)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -126,6 +129,7 @@ class Engine:
             part=self.part,
             guard=Patience() if self._guard else None,
             on_fault=self._judge.on_fault,
+            capped=self._capped,
         )
 
     def remember(self, shard: int, memory: Memory | None) -> None:

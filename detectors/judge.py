@@ -51,8 +51,9 @@ class Judge:
         part: float,
         guard: Guard | None = None,
         on_fault: Mapping[str, Action] | None = None,
+        capped: bool = True,
     ) -> None:
-        self.market, self.on_fault, self._guard = market, dict(on_fault or {}), guard
+        self.market, self.on_fault, self._guard, self._capped = market, dict(on_fault or {}), guard, capped
         self.brake = Brake({}, part)
         self._tripped: dict[str, int | None] = {}  # name -> serial of the stage in which it ran away
         self.trips: list[Trip] = []
@@ -65,7 +66,7 @@ class Judge:
             RuleError: it lacks the market; the snapshot in force stays.
         """
         self._responses = Responses(snapshot.rules, self.market) if self.market else None
-        self.brake.set_caps(snapshot.rollout.caps())
+        self.brake.set_caps(snapshot.rollout.caps() if self._capped else {})
         stages = snapshot.rollout
         for name, serial in list(self._tripped.items()):
             if stages.serial(name) == serial:  # nobody has decided about it since

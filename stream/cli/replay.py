@@ -1,4 +1,4 @@
-"""`lanjie replay`: the worker's engine over event logs, with no Kafka.
+"""`lanjie replay`: the worker's engine over event logs, or over a time range of the topics.
 
 The same logs, lists and rules give the same bytes, in however many processes: nothing of the machine or the clock is in
 a decision. Windows use event time, so logs are best given in the order of their events; what is late is counted.
@@ -6,57 +6,45 @@ a decision. Windows use event time, so logs are best given in the order of their
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from collections import Counter
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import click
 from prometheus_client import CollectorRegistry
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
 
 from detectors.engine import Engine, Snapshot
-from detectors.model.decision import ACTIONS
+from stream.cli.changing import where
+from stream.cli.moments import Moment
+from stream.cli.replay_shown import Rejects, bar, show
 from stream.clock import SystemClock
-from stream.logs import STDIN, LogError, LogReader, expanded
+from stream.hashes import keep_hashes
+from stream.logs import STDIN, LogError, expanded
 from stream.metrics import Metrics
 from stream.replaying.decide import Decide, joined
-from stream.replaying.run import processors, run_jobs
+from stream.replaying.dump import dump
+from stream.replaying.resume import EVERY, Resume, logs_of
+from stream.replaying.run import Ran, processors, run_jobs
 from stream.replaying.tally import digest_of, report
+from stream.replaying.timeline import DecideAsItWas, Timeline
 from stream.settings import ListFile, Settings
 from stream.sources import load_snapshot
 from stream.topics import PARTITIONS
 from stream.wire import dump_json
 
 BATCH: Final = 500  # as a worker's chunk: the same batch-first engine path
-SHOWN_REJECTS: Final = 20  # messages on stderr; all rejects are counted and kept
-
-
-class Rejects:
-    """Bad lines: told with file:line and reason, never with their content; kept as they came."""
-
-    def __init__(self, file: IO[bytes] | None = None) -> None:
-        self._file = file
-        self.codes: Counter[str] = Counter()
-
-    def add(self, where: str, raw: bytes, code: str, text: str) -> None:
-        """Take one."""
-        self.codes[code] += 1
-        if self._file:
-            self._file.write(raw + b"\n")
-        if self.codes.total() <= SHOWN_REJECTS:
-            click.echo(f"{where}: {text}", err=True)
-        elif self.codes.total() == SHOWN_REJECTS + 1:
-            click.echo("... more rejected lines are counted but not shown", err=True)
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
+@click.argument("logs", nargs=-1, metavar="[LOG]...")
+@click.option("--from", "since", type=Moment(), help="Without LOG: events on the input topics from then on.")
+@click.option("--to", "until", type=Moment(), help="And before then.  [default: now]")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), help="Decisions, one JSON object a line; - for stdout."
 )
@@ -86,10 +74,24 @@ class Rejects:
     show_default=True,
     help="Of the input topics of the workers to be compared with: callers of one partition are counted together.",
 )
+@click.option("--as-of", type=Moment(), help="By the pipeline's lists and rules as they were then.")
+@click.option("--as-it-was", is_flag=True, help="Each event by the lists and rules of its own time.")
+@click.option(
+    "--resume",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for resting points: a run that was stopped goes on there when it is called again.",
+)
+@click.option(
+    "--rest-every", type=click.IntRange(min=1), default=EVERY, show_default=True, help="Events, with --resume."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Takes the summary.")
+@where
 def replay(
     *,
+    settings: Settings,
     logs: tuple[str, ...],
+    since: int | None,
+    until: int | None,
     output: str | None,
     lists: tuple[str, ...],
     rejects: str | None,
@@ -98,39 +100,55 @@ def replay(
     model: Path | None,
     processes: int,
     partitions: int,
+    as_of: int | None,
+    as_it_was: bool,
+    resume: Path | None,
+    rest_every: int,
     json_file: Path | None,
 ) -> None:
-    """Decide event logs with no Kafka.
+    """Decide event logs again, as a worker does.
 
     LOG is JSON lines, plain, gzip or zstd, or a folder of such; - is stdin. Bad lines are reported and do not change
     the exit code.
+
+    With --from the events come from the topics of a pipeline, in the order in which its workers decided them. Lists and
+    rules are those of the files, or of the pipeline at a time (--as-of, --as-it-was), which its changes are laid on.
     """
+    if bool(logs) == (since is not None):
+        raise click.UsageError("say which events: LOG..., or --from TIME for those on the topics")
+    if as_of is not None and as_it_was:
+        raise click.UsageError("--as-of and --as-it-was exclude each other")
+    if resume and (since is not None or STDIN in logs or output == STDIN):
+        raise click.UsageError("--resume needs LOG... that are files, and an output that is one")
+    if resume:
+        keep_hashes(resume)
     logs = expanded(logs)
-    rejects = rejects or (f"{output}.rejects" if output and output != STDIN else None)
-    refuse_overwriting(logs, output, rejects)
-    if rejects and output and Path(rejects).resolve() == Path(output).resolve():
-        raise click.UsageError(f"{output} is both --output and --rejects")
-    if rejects == STDIN:
-        raise click.UsageError("--rejects -: expected a file")
+    rejects = _rejects(logs, output, rejects)
     if json_file:
-        with _sink(str(json_file)):
-            pass  # it can be written: or all would be decided first
+        _sink(str(json_file), 0).close()  # it can be written: or all would be decided first
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    metrics = Metrics(CollectorRegistry())
-    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=SystemClock(), rules=rules, model=model)
-    clock = SystemClock()
-    started = clock.monotonic()
+    metrics, clock = Metrics(CollectorRegistry()), SystemClock()
+    snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=clock, rules=rules, model=model)
+    make, snapshot = _maker(settings, snapshot, market, as_of=as_of, as_it_was=as_it_was, output=output is not None)
     with ExitStack() as stack:
-        out = stack.enter_context(_sink(output)) if output else None
-        bad = Rejects(stack.enter_context(_sink(rejects)) if rejects else None)
+        if since is not None:
+            logs, partitions = _fetched(settings, since, clock.wall_ms() if until is None else until, stack)
+        what = {"logs": logs_of(logs)} if resume else {}
+        what |= {"lists": snapshot.lists_version, "rules": snapshot.rules_version, "market": market or ""}
+        what |= {"partitions": str(partitions), "as it was": str(as_it_was), "outputs": f"{output} {rejects}"}
+        resting = Resume(resume, what, rest_every) if resume else None
+        started = clock.monotonic()
+        files = _Files(stack, resting, output=output, rejects=rejects)
         ran = run_jobs(
             logs,
-            lambda: Decide(_engine(snapshot, market), output=out is not None),
+            make,
             processes=processes,
             shards=partitions,
-            write=(lambda lines: _write(out, lines)) if out else None,
-            on_reject=lambda each: bad.add(each.where, each.raw, each.code, each.text),
-            progress=_bar(logs, stack),
+            write=files.write if output else None,
+            on_reject=lambda each: files.bad.add(each.where, each.raw, each.code, each.text),
+            progress=bar(logs, stack),
+            resume=resting,
+            on_rest=files.rest,
         )
     if rejects and not ran.rejected and Path(rejects).is_file():
         Path(rejects).unlink()  # an empty file would look like a finding
@@ -140,23 +158,87 @@ def replay(
         ran.rejected,
         digest=digest_of(digests.items()),
         seconds=clock.monotonic() - started,
-        lists=snapshot.lists_version,
-        rules=snapshot.rules_version,
+        lists=ran.results[0].lists,
+        rules=ran.results[0].rules,
     )
     if json_file:
         json_file.write_bytes(dump_json(summary))
-    _print(Console(stderr=output == STDIN), summary)
+    show(Console(stderr=output == STDIN), summary)
     if ran.cut:
         raise LogError(ran.cut)  # what came before is decided, written and summed up
+    if resting:
+        resting.done()
 
 
-def _engine(snapshot: Snapshot, market: str | None) -> Engine:
-    """As a worker has one. Without its caps: what the brake does goes by all the traffic of a moment, and when."""
-    return Engine(snapshot, market=market, max_callers=Settings().max_callers)
+def _rejects(logs: Sequence[str], output: str | None, given: str | None) -> str | None:
+    """Where bad lines go."""
+    rejects = given or (f"{output}.rejects" if output and output != STDIN else None)
+    refuse_overwriting(logs, output, rejects)
+    if rejects and output and Path(rejects).resolve() == Path(output).resolve():
+        raise click.UsageError(f"{output} is both --output and --rejects")
+    if rejects == STDIN:
+        raise click.UsageError("--rejects -: expected a file")
+    return rejects
 
 
-def _write(out: IO[bytes], lines: Sequence[bytes]) -> None:
-    out.write(b"\n".join(lines) + b"\n")
+def _maker(
+    settings: Settings, files: Snapshot, market: str | None, *, as_of: int | None, as_it_was: bool, output: bool
+) -> tuple[Callable[[], Decide], Snapshot]:
+    """What makes the job, and what it begins with."""
+    start, timeline = files, None
+    if as_it_was or as_of is not None:
+        timeline = asyncio.run(Timeline.read(settings, files))
+        start = files if as_of is None else asyncio.run(timeline.at(as_of))
+
+    def make() -> Decide:
+        # No caps: what the brake does goes by all the traffic of a moment, and is recorded as a change.
+        engine = Engine(start, market=market, max_callers=settings.max_callers, capped=False)
+        if timeline and as_it_was:
+            return DecideAsItWas(engine, timeline, output=output)
+        return Decide(engine, output=output)
+
+    return make, start
+
+
+def _fetched(settings: Settings, since: int, until: int, stack: ExitStack) -> tuple[tuple[str, ...], int]:
+    """The events of a time range as a log, and the number of partitions."""
+    if until <= since:
+        raise click.UsageError("--to is not after --from")
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lanjie-"))) / "topics"
+    found = asyncio.run(dump(settings, since, until, path))
+    for count, what in (
+        (found.tombstones, "records without a value are left out"),
+        (found.elsewhere, "events were in another partition than their acting number says; they are decided in that"),
+    ):
+        if count:
+            click.echo(f"{count:,} {what}", err=True)
+    return (str(path),), found.partitions
+
+
+class _Files:
+    """Where decisions and bad lines go; what an earlier run wrote after its last resting point is cut off."""
+
+    def __init__(self, stack: ExitStack, resume: Resume | None, *, output: str | None, rejects: str | None) -> None:
+        sizes = resume.kept.sizes if resume and resume.kept else {}
+        self._resume = resume
+        self._files = {
+            name: stack.enter_context(_sink(path, sizes.get(name, 0)))
+            for name, path in (("output", output), ("rejects", rejects))
+            if path
+        }
+        self.bad = Rejects(self._files.get("rejects"))
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Decisions."""
+        self._files["output"].write(b"\n".join(lines) + b"\n")
+
+    def rest(self, ran: Ran) -> None:
+        """All so far is to be found again."""
+        if self._resume:
+            for file in self._files.values():
+                file.flush()
+            sizes = {name: file.tell() for name, file in self._files.items()}
+            self._resume.keep(ran.events, sizes, ran.rejected)
 
 
 def list_files(texts: Iterable[str]) -> tuple[ListFile, ...]:
@@ -176,44 +258,14 @@ def refuse_overwriting(logs: Iterable[str], *outputs: str | None) -> None:
             raise click.UsageError(f"{output} is also an input: it would be overwritten")
 
 
-def _sink(path: str) -> Any:
+def _sink(path: str, size: int) -> Any:
+    """A file to be written from some size on."""
+    if path == STDIN:
+        return nullcontext(sys.stdout.buffer)
     try:
-        return nullcontext(sys.stdout.buffer) if path == STDIN else Path(path).open("wb")
+        file = Path(path).open("r+b" if size else "wb")  # noqa: SIM115 - who called closes it
+        file.truncate(size)
+        file.seek(size)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
-
-
-def _bar(logs: Sequence[str], stack: ExitStack) -> Callable[[int], None] | None:
-    """A progress bar, if somebody is looking."""
-    total = LogReader(logs).total
-    if not sys.stderr.isatty():
-        return None
-    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-    task = bar.add_task("replay", total=total)
-    return lambda read: bar.update(task, completed=read)
-
-
-def _print(console: Console, report: dict[str, Any]) -> None:
-    by_kind = report["by_kind"]
-    table = Table()
-    for name in ("", *by_kind, "all"):
-        table.add_column(name, justify="right" if name else "left")
-    for action in ACTIONS:
-        counts = [counts.get(action, 0) for counts in by_kind.values()]
-        if any(counts):
-            table.add_row(action, *(f"{count:,}" for count in counts), f"{sum(counts):,}")
-    table.add_section()
-    for code, count in sorted(report["by_reason"].items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(f"[dim]{code}[/]", *[""] * len(by_kind), f"{count:,}")
-    if report["decided"]:
-        console.print(table)
-    codes = Counter(report["rejected_by_code"])
-    rejects = f" ({', '.join(f'{code} {count:,}' for code, count in codes.most_common())})" if codes else ""
-    for line in (
-        f"{report['decided']:,} events decided, {report['rejected']:,} lines rejected{rejects}",
-        f"{report['late_events']:,} events late, {report['duplicate_events']:,} repeated",
-        f"{report['events_per_second']:,} events/s, {report['seconds']:.1f} s",
-        f"lists {report['lists']}, rules {report['rules']}, digest {report['digest']}",
-    ):
-        console.print(line, highlight=False, soft_wrap=True)
+    return file

@@ -20,7 +20,8 @@ from detectors.normalise.extract import extract
 from detectors.normalise.text import normalise
 from detectors.rulepack import RulePack, load_rules
 from stream.cli.changing import run, where
-from stream.cli.replay import BATCH, Rejects, list_files
+from stream.cli.replay import BATCH, list_files
+from stream.cli.replay_shown import Rejects
 from stream.cli.rules import FOLDER
 from stream.cli.rules_changes import BASE, files_in_force
 from stream.logs import Line, LogReader

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
 
 from detectors.engine import Engine
 from detectors.model.events import Event
+from stream import checkpoint
+from stream.checkpoint import Checkpoint
+from stream.replaying.resume import ResumeError
 from stream.replaying.tally import Chained, Tally
+from stream.whole_file import write_whole
 from stream.wire import encode_decision
 
 
@@ -19,6 +27,17 @@ class Decided(NamedTuple):
     digests: dict[int, bytes]
     lists: str
     rules: str
+
+
+class _Found(Struct):
+    """What one process had found when it rested."""
+
+    tally: Tally
+    chains: dict[int, Chained]
+
+
+_FITS: Final = "replay"
+_found = msgspec.json.Decoder(_Found, dec_hook=lambda kind, value: kind(value)).decode  # a Counter is written as a dict
 
 
 class Decide:
@@ -47,6 +66,26 @@ class Decide:
         self._tally.late, self._tally.duplicates = engine.late_events, engine.duplicate_events
         digests = {shard: chain.digest() for shard, chain in self._chains.items()}
         return Decided(self._tally, digests, engine.lists_version, engine.rules_version)
+
+    def save(self, folder: Path, shards: Sequence[int]) -> None:
+        """As ``Rests``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for shard in shards:
+            checkpoint.write(folder / f"{shard}.memory", Checkpoint(self._engine.memory(shard), {}, 0), _FITS)
+        found = msgspec.json.encode(_Found(self._tally, self._chains))
+        write_whole(folder / f"{min(shards)}.found", [found], 0o600, sync=False)
+
+    def load(self, folder: Path, shards: Sequence[int], *, first: bool) -> None:
+        """As ``Rests``."""
+        for shard in shards:
+            if (known := checkpoint.read(folder / f"{shard}.memory", _FITS)) is None:
+                raise ResumeError(f"{folder}: made by another build, or damaged; delete it to begin anew")
+            self._engine.remember(shard, known.memory)
+        for path in sorted(folder.glob("*.found")):
+            found = _found(path.read_bytes())
+            if first:
+                self._tally.join(found.tally)
+            self._chains.update({shard: chain for shard, chain in found.chains.items() if shard in shards})
 
 
 def joined(parts: Sequence[Decided]) -> tuple[Tally, dict[int, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from detectors.model.events import Event
@@ -42,22 +43,22 @@ class Moves(Protocol):
         """Decide what follows by what is in force from then on."""
 
 
-class Pauses(Protocol):
-    """A job that can be gone on with by another process, also by one that has other shards of it."""
+class Rests(Protocol):
+    """A job that another process can go on with, also one that has others of its shards."""
 
-    def save(self, folder: str, shards: Sequence[int]) -> None:
+    def save(self, folder: Path, shards: Sequence[int]) -> None:
         """Write what was counted and found so far.
 
         Raises:
             OSError: it cannot be written.
         """
 
-    def load(self, folder: str, shards: Sequence[int], first: bool) -> None:
+    def load(self, folder: Path, shards: Sequence[int], *, first: bool) -> None:
         """Read it.
 
         Args:
             first: of all processes: takes what is of no shard.
 
         Raises:
-            OSError, LanjieError: it is not there, or of another build.
+            ResumeError: it is not there, or of another build.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from detectors.model.events import Event
 from stream.logs import Block, LogError, LogReader
 from stream.replaying.job import Job
+from stream.replaying.resume import Resume
 from stream.replaying.route import Router
 from stream.wire import WireError, decode_event
 
@@ -32,6 +34,7 @@ class Told(NamedTuple):
         end: position after the block.
         read: bytes of the logs read so far, packed.
         cut: what was wrong with the log, of which this is the last block.
+        rested: what was counted by its end is on the disk.
     """
 
     positions: list[int]
@@ -40,6 +43,7 @@ class Told(NamedTuple):
     end: int
     read: int
     cut: str = ""
+    rested: bool = False
 
 
 class Part:
@@ -48,11 +52,15 @@ class Part:
     Args:
         own: the shards.
         first: of all processes: takes the lines of no shard.
+        resume: where to begin, and where to rest.
     """
 
-    def __init__(self, logs: Sequence[str], job: Job, *, shards: int, own: Sequence[int], first: bool) -> None:
+    def __init__(
+        self, logs: Sequence[str], job: Job, *, shards: int, own: Sequence[int], first: bool, resume: Resume | None
+    ) -> None:
         self._reader, self._job, self._router = LogReader(logs), job, Router(shards)
-        self._own, self._first = frozenset(own), first
+        self._own, self._first, self._resume = frozenset(own), first, resume
+        self._after = resume.position if resume else 0
         self._moments: list[int] = list(getattr(job, "moments", ()))
         self._now = 0
         self._position = 0
@@ -68,7 +76,17 @@ class Part:
                 return
             if block is None:
                 return
-            yield self._block(block)
+            before = self._position
+            told = self._block(block)
+            if told.end > self._after or before >= self._after:  # else an earlier run has said it
+                yield told._replace(rested=self._rest(before, told.end))
+
+    def _rest(self, before: int, end: int) -> bool:
+        """Whether what is counted by now was stored."""
+        if self._resume is None or before // self._resume.every == end // self._resume.every:
+            return False
+        self._job.save(self._resume.at(end), sorted(self._own))  # type: ignore[attr-defined]  # who is resumed rests
+        return True
 
     def _block(self, block: Block) -> Told:
         told = Told([], [], [], 0, self._reader.position)
@@ -78,10 +96,12 @@ class Part:
             if not raw or raw.isspace():
                 continue
             position += 1
+            if position < self._after and not self._moments:
+                continue
             routed = route(raw)
             if self._moments and routed and routed[1] > self._now:
                 self._pass(routed[1], batches, told)
-            if not (routed[0] in own if routed else self._first):
+            if position < self._after or not (routed[0] in own if routed else self._first):
                 continue
             try:
                 event = decode_event(raw)
@@ -100,9 +120,10 @@ class Part:
     def _pass(self, time: int, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
         """The log has come to a later moment."""
         self._now = time
-        while self._moments and self._moments[0] <= time:
+        if passed := bisect_right(self._moments, time):
             self._decide(batches, told)
-            self._job.move(self._moments.pop(0))  # type: ignore[attr-defined]  # who has moments moves
+            self._job.move(self._moments[passed - 1])  # type: ignore[attr-defined]  # who has moments moves
+            del self._moments[:passed]
 
     def _decide(self, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
         for shard, (events, positions) in batches.items():

@@ -25,6 +25,7 @@ from detectors.model.errors import LanjieError
 from stream.logs import STDIN
 from stream.replaying.job import Job
 from stream.replaying.part import Part, Reject, Told, owned
+from stream.replaying.resume import Resume
 
 #: A process may be ahead of the slowest one by as many blocks as its pipe holds.
 _FORK: Final = multiprocessing.get_context("fork")
@@ -64,6 +65,8 @@ def run_jobs(
     write: Callable[[Sequence[bytes]], None] | None = None,
     on_reject: Callable[[Reject], None] | None = None,
     progress: Callable[[int], None] | None = None,
+    resume: Resume | None = None,
+    on_rest: Callable[[Ran], None] | None = None,
 ) -> Ran:
     """Decide all of ``logs``.
 
@@ -73,20 +76,27 @@ def run_jobs(
         write: takes the output's lines, in the order of the log.
         on_reject: takes each line that is no event, in the order of the log.
         progress: told how many bytes of the logs were read, packed.
+        resume: where an earlier run came to; jobs must then be ``Rests``.
+        on_rest: told of each resting point: all by then is handed out and can be gone on with.
 
     Raises:
         LogError: a log cannot be opened.
         ReplayError: a process ended before its work.
     """
     count = 1 if STDIN in logs else max(1, min(processes, shards))
-    shares = [_Share(logs, make, shards, own, n == 0) for n, own in enumerate(owned(shards, count))]
-    ran = Ran()
+    shares = [_Share(logs, make, shards, own, n == 0, resume) for n, own in enumerate(owned(shards, count))]
+    ran = Ran(events=resume.position if resume else 0)
+    if resume and resume.kept:
+        ran.rejected.update(resume.kept.rejected)
     with ExitStack() as stack:
-        parts = [_forked(stack, share) if count > 1 else _work(share) for share in shares]
+        pipes: list[Connection] = []
+        parts = [_forked(stack, share, pipes) if count > 1 else _work(share) for share in shares]
         for blocks in _together(parts, ran):
             _put(blocks, ran, write, on_reject)
             if progress:
                 progress(blocks[0].read)
+            if on_rest and blocks[0].rested:
+                on_rest(ran)
     return ran
 
 
@@ -98,20 +108,28 @@ class _Share(NamedTuple):
     shards: int
     own: Sequence[int]
     first: bool
+    resume: Resume | None
 
 
 def _work(share: _Share) -> Iterator[Any]:
     """Blocks, then the result."""
-    job = share.make()
-    yield from Part(share.logs, job, shards=share.shards, own=share.own, first=share.first)
+    job, resume = share.make(), share.resume
+    if resume and resume.kept:
+        job.load(resume.at(resume.position), share.own, first=share.first)  # type: ignore[attr-defined]  # it rests
+    yield from Part(share.logs, job, shards=share.shards, own=share.own, first=share.first, resume=resume)
     yield [job.result()]
 
 
-def _forked(stack: ExitStack, share: _Share) -> Iterator[Any]:
-    """The same, in a process of its own."""
+def _forked(stack: ExitStack, share: _Share, pipes: list[Connection]) -> Iterator[Any]:
+    """The same, in a process of its own.
+
+    Args:
+        pipes: our ends, of all processes.
+    """
     ours, theirs = _FORK.Pipe(duplex=False)
+    pipes.append(ours)
     gc.freeze()  # what is shared stays so: a collection would write to every object
-    child = _FORK.Process(target=_child, args=(theirs, share), daemon=True)
+    child = _FORK.Process(target=_child, args=(theirs, share, pipes), daemon=True)
     child.start()
     theirs.close()
     stack.callback(child.join)
@@ -120,7 +138,9 @@ def _forked(stack: ExitStack, share: _Share) -> Iterator[Any]:
     return _received(ours, child)
 
 
-def _child(to: Connection, share: _Share) -> None:
+def _child(to: Connection, share: _Share, pipes: list[Connection]) -> None:
+    for pipe in pipes:
+        pipe.close()  # or nobody would ever hear that the parent is gone
     try:
         for said in _work(share):
             to.send(said)

@@ -20,7 +20,15 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-_pool: Final = ThreadPoolExecutor(1, "aside", _give_way)
+_pool = ThreadPoolExecutor(1, "aside", _give_way)
+
+
+def _again() -> None:
+    global _pool  # noqa: PLW0603 - a child of a fork has the pool, but not its thread
+    _pool = ThreadPoolExecutor(1, "aside", _give_way)
+
+
+os.register_at_fork(after_in_child=_again)
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -123,7 +123,7 @@ def test_a_cut_log_is_decided_as_far_as_it_goes(log, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["replay"], 2, "Missing argument"),
+        (["replay"], 2, "say which events"),
         (["replay", "/nowhere.jsonl"], 1, "/nowhere.jsonl: No such file"),
         (["replay", LISTS, "--lists", "/nowhere.csv"], 1, "/nowhere.csv: No such file"),
         (["replay", LISTS, "-o", LISTS], 2, "overwritten"),
