@@ -30,6 +30,12 @@ VERBS: Final = {
     "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
     "replay": Verb("stream.cli.replay:replay", "Decide event logs again, as a worker does."),
     "backtest": Verb("stream.cli.backtest:backtest", "Tell what a change of rules or lists does to a log."),
+    "report": Verb(
+        "stream.cli.report:report", "Count what was done in a period: calls, SMS, cards, warnings, list entries."
+    ),
+    "export": Verb(
+        "stream.cli.export:export", "Write decisions as a table, one row each, for Parquet readers or DuckDB."
+    ),
     "lists": Verb("stream.cli.lists:lists", "Number lists: build, check, and change them while events flow."),
     "rules": Verb("stream.cli.rules:rules", "The rule pack: lint, publish, promote, roll back."),
     "enforcement": Verb("stream.cli.enforcement:enforcement", "The kill switch: off, on, status."),

@@ -1,0 +1,1 @@
+"""What was done, for people: pages, and the figures of a period."""
