@@ -2,8 +2,14 @@
 
 A closed loop waits for the system before it sends the next record, and so measures nothing while the system stalls
 (coordinated omission). Here record n has a time fixed beforehand, and that scheduled time is its Kafka timestamp: a
-latency taken from it contains every wait, the driver's own included. ``late_ms`` says how far the driver itself fell
-behind; a large value means that the figures are the driver's.
+latency taken from it contains every wait, the driver's own included.
+
+    schedule ── slices ──► lanes, one a partition: ┌ open batch ◄── what is due
+    (what is due within a millisecond)             └ batch on its way ──► acknowledged: the open one follows
+
+Nothing waits for a partition that is not its own, and batches are as large as the broker is slow. Two figures say whose
+the measurement is: ``late_ms``, how far the driver fell behind its schedule; ``held_ms``, how long the broker let a
+batch wait.
 
 Key: the acting number as the log has it (``a_e164``, else ``a_number``). Murmur2 over equal partition counts brings
 the calls, SMS and cards of a number to the same partition number, so one worker sees all of a caller. Logs that write
@@ -13,30 +19,30 @@ one number in several forms should carry ``a_e164``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
+from numpy.typing import NDArray
 
 from detectors.model.events import Event
+from loadtest.lane import Headers, Lane
 from stream.clock import Clock
 from stream.kafka import Kafka
 from stream.topics import Topic, topic_for
 from stream.wire import ce_headers, encode_event
 
-Headers = list[tuple[str, bytes]]
-
 #: Bytes. Half of the broker's default limit for a batch (1 MiB), so that headers cannot push one over it.
 MAX_BATCH_BYTES: Final = 512 << 10
 #: Bytes. A poisonous record may be as large as the broker takes.
 MAX_REQUEST_BYTES: Final = 2 << 20
-#: Records due at once from which hand-built batches are cheaper than ``send`` per record.
-BATCH_FROM: Final = 256
 #: Records between two looks at the clock at full speed; also what is taken from the log at once.
 SLICE: Final = 2_000
+#: Records that may be unacknowledged at full speed: one slice is built while others are on their way.
+WINDOW: Final = 4 * SLICE
 #: Seconds. Shorter naps cost more in timer slack than they gain.
 NAP: Final = 0.001
 
@@ -51,6 +57,22 @@ class Record(NamedTuple):
     time: int  #: event time, ms UTC; orders the schedule at N times real time
 
 
+class Row(NamedTuple):
+    """The same, and where to."""
+
+    where: tuple[str, int]  #: topic, partition
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+class Slice(NamedTuple):
+    """Records that are handed over together, and when each is due, in seconds after the start."""
+
+    due: Sequence[float]
+    rows: Sequence[Row]
+
+
 @dataclass
 class Published:
     """What went out."""
@@ -59,6 +81,7 @@ class Published:
     by_topic: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     late_ms: float = 0.0  #: the worst lag of the driver behind its own schedule; 0 at full speed
+    held_ms: float = 0.0  #: the longest that a batch waited for the one before it to be acknowledged
 
     @property
     def per_second(self) -> float:
@@ -73,8 +96,13 @@ def record_of(event: Event, *, prefix: str = "", topic: Topic | None = None, val
     return Record(name, key, encode_event(event) if value is None else value, ce_headers(event), event.time)
 
 
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where Java's default partitioner puts a key."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
 class Schedule:
-    """When record n is due, in seconds after the start.
+    """When record n is due, in seconds after the start; never before the one that precedes it.
 
     Args:
         rate: records a second; None follows the log's event times.
@@ -84,7 +112,7 @@ class Schedule:
     def __init__(self, *, rate: float | None = None, speed: float | None = None) -> None:
         self._rate, self._speed = rate, speed
         self._first: int | None = None
-        self._count = 0
+        self._count, self._last = 0, 0.0
 
     @property
     def at_once(self) -> bool:
@@ -100,28 +128,41 @@ class Schedule:
             return 0.0
         if self._first is None:
             self._first = record.time
-        return max(0, record.time - self._first) / 1000 / self._speed
+        self._last = max(self._last, (record.time - self._first) / 1000 / self._speed)
+        return self._last
+
+    def all_due(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of all records of a log at once. ``times``: their event times, ms UTC."""
+        if self._rate is not None:
+            return np.arange(len(times)) / self._rate
+        if self._speed is None or not len(times):
+            return np.zeros(len(times))
+        return np.maximum.accumulate(times - times[0]) / 1000 / self._speed
 
 
 class Driver:
-    """Publishes to one cluster. An async context manager."""
+    """Publishes to one cluster. An async context manager.
 
-    def __init__(self, kafka: Kafka, clock: Clock) -> None:
-        self._kafka, self._clock = kafka, clock
-        self._pending: list[asyncio.Future[Any]] = []
-        self._builders: dict[tuple[str, int], Any] = {}
+    Args:
+        producer: takes the batches; by default one of aiokafka that loses nothing and repeats nothing.
+    """
+
+    def __init__(self, kafka: Kafka, clock: Clock, producer: Any = None) -> None:
+        self._kafka, self._clock, self._producer = kafka, clock, producer
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self._counts: dict[str, int] = {}
-        self._partition_of: dict[bytes, int] = {}
+        self._where: dict[tuple[str, bytes], tuple[str, int]] = {}
 
     async def __aenter__(self) -> Driver:
         """Connect."""
-        self._producer = AIOKafkaProducer(
-            **self._kafka.producer_options(),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
-        )
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                **self._kafka.producer_options(),
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=MAX_BATCH_BYTES,
+                max_request_size=MAX_REQUEST_BYTES,
+            )
         try:
             await self._producer.start()
         except BaseException:
@@ -132,6 +173,12 @@ class Driver:
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
         await self._producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """How many ``topic`` has."""
+        if topic not in self._counts:
+            self._counts[topic] = len(await self._producer.partitions_for(topic))
+        return self._counts[topic]
 
     async def publish(
         self,
@@ -147,101 +194,98 @@ class Driver:
             progress: told how many have been sent, now and then.
             stamps: takes the Kafka timestamp of every record, in order.
         """
-        done = Published()
+        return await self._drive(self._sliced(records, schedule), schedule, progress, stamps)
+
+    async def publish_slices(
+        self,
+        slices: Iterable[Slice],
+        schedule: Schedule,
+        *,
+        progress: Callable[[int], None] | None = None,
+        stamps: list[int] | None = None,
+    ) -> Published:
+        """The same for what is ready to go: ``Prepared.slices(schedule)``."""
+
+        async def each() -> AsyncIterator[Slice]:
+            for part in slices:
+                yield part
+
+        return await self._drive(each(), schedule, progress, stamps)
+
+    async def _drive(
+        self,
+        slices: AsyncIterator[Slice],
+        schedule: Schedule,
+        progress: Callable[[int], None] | None,
+        stamps: list[int] | None,
+    ) -> Published:
+        done, self._lanes = Published(), {}
         loop, start_ms = asyncio.get_running_loop(), self._clock.wall_ms()
         start = loop.time()
-        for due, group in self._groups(records, schedule):
-            if (wait := start + due - loop.time()) > 0:
-                await asyncio.sleep(max(wait, NAP))
-            done.late_ms = max(done.late_ms, 0.0 if schedule.at_once else (loop.time() - start - due) * 1000)
-            at = [self._clock.wall_ms() if schedule.at_once else start_ms + int(d * 1000) for d, _ in group]
-            await self._send([record for _, record in group], at)
-            done.records += len(group)
-            for _, record in group:
-                done.by_topic[record.topic] = done.by_topic.get(record.topic, 0) + 1
-            if stamps is not None:
-                stamps.extend(at)
-            if progress:
-                progress(done.records)
-        await self._settle()
+        try:
+            async for due, rows in slices:
+                wait = start + due[0] - loop.time()
+                await asyncio.sleep(max(wait, NAP) if wait > 0 else 0)  # 0: the client's turn, also when we are late
+                if schedule.at_once:
+                    at = [self._clock.wall_ms()] * len(rows)
+                else:
+                    at = [start_ms + int(seconds * 1000) for seconds in due]
+                    done.late_ms = max(done.late_ms, (loop.time() - start - due[0]) * 1000)
+                self._hand_over(rows, at)
+                done.records += len(rows)
+                if stamps is not None:
+                    stamps.extend(at)
+                if progress:
+                    progress(done.records)
+                if schedule.at_once:
+                    await self._until_below(WINDOW)
+            await self._until_below(1)
+        finally:
+            await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
         done.seconds = loop.time() - start
+        done.held_ms = max((lane.held for lane in self._lanes.values()), default=0.0) * 1000
+        for (topic, _), lane in self._lanes.items():
+            done.by_topic[topic] = done.by_topic.get(topic, 0) + lane.records
         return done
 
-    def _groups(
-        self, records: Iterable[Record], schedule: Schedule
-    ) -> Iterator[tuple[float, list[tuple[float, Record]]]]:
-        """Records that are due within the same nap; at full speed, slices."""
-        timed = ((schedule.due(record), record) for record in records)
-        if schedule.at_once:
-            while group := list(islice(timed, SLICE)):
-                yield 0.0, group
-            return
-        group = []
-        for due, record in timed:
-            if group and (due - group[0][0] > NAP or len(group) >= SLICE):
-                yield group[0][0], group
-                group = []
-            group.append((due, record))
-        if group:
-            yield group[0][0], group
+    async def _sliced(self, records: Iterable[Record], schedule: Schedule) -> AsyncIterator[Slice]:
+        for due, group in _groups(records, schedule):
+            yield Slice(due, [Row(await self._place(each), each.key, each.value, each.headers) for each in group])
 
-    async def _send(self, records: list[Record], stamps: list[int]) -> None:
-        if len(records) < BATCH_FROM:
-            for record, stamp in zip(records, stamps, strict=True):
-                await self._send_one(record, stamp)
-        else:
-            await self._send_batches(records, stamps)
-        if len(self._pending) > SLICE:
-            self._pending = [future for future in self._pending if not _checked(future)]
+    async def _place(self, record: Record) -> tuple[str, int]:
+        if (where := self._where.get((record.topic, record.key))) is None:
+            if len(self._where) > 1_000_000:
+                self._where.clear()
+            where = record.topic, partition_of(record.key, await self.partitions(record.topic))
+            self._where[record.topic, record.key] = where
+        return where
 
-    async def _send_one(self, record: Record, stamp: int) -> None:
-        future = await self._producer.send(
-            record.topic,
-            record.value,
-            record.key,
-            partition=await self._partition(record),
-            timestamp_ms=stamp,
-            headers=record.headers,
-        )
-        self._pending.append(future)
+    def _hand_over(self, rows: Sequence[Row], stamps: Sequence[int]) -> None:
+        lanes = self._lanes
+        for (where, key, value, headers), stamp in zip(rows, stamps, strict=True):
+            if (lane := lanes.get(where)) is None:
+                lane = lanes[where] = Lane(self._producer, *where)
+            lane.add(stamp, key, value, headers)
+        for lane in lanes.values():
+            lane.start()
 
-    async def _send_batches(self, records: list[Record], stamps: list[int]) -> None:
-        """One open batch per partition; all are closed at the end, so that nothing waits for the next slice."""
-        builders = self._builders
-        for record, stamp in zip(records, stamps, strict=True):
-            where = record.topic, await self._partition(record)
-            if (builder := builders.get(where)) is None:
-                builder = builders[where] = self._producer.create_batch()
-            if not builder.append(timestamp=stamp, key=record.key, value=record.value, headers=record.headers):
-                await self._close(where)
-                builder = builders[where] = self._producer.create_batch()
-                builder.append(timestamp=stamp, key=record.key, value=record.value, headers=record.headers)
-        for where in list(builders):
-            await self._close(where)
-
-    async def _close(self, where: tuple[str, int]) -> None:
-        builder = self._builders.pop(where)
-        builder.close()
-        topic, partition = where
-        self._pending.append(await self._producer.send_batch(builder, topic, partition=partition))
-
-    async def _partition(self, record: Record) -> int:
-        if record.topic not in self._counts:
-            self._counts[record.topic] = len(await self._producer.partitions_for(record.topic))
-        if (hashed := self._partition_of.get(record.key)) is None:
-            if len(self._partition_of) > 1_000_000:
-                self._partition_of.clear()
-            hashed = self._partition_of[record.key] = murmur2(record.key) & 0x7FFFFFFF
-        return hashed % self._counts[record.topic]
-
-    async def _settle(self) -> None:
-        await asyncio.gather(*self._pending)
-        self._pending.clear()
+    async def _until_below(self, records: int) -> None:
+        """Until fewer than so many are not acknowledged."""
+        while sum(lane.waiting for lane in self._lanes.values()) >= records:
+            tasks = [task for lane in self._lanes.values() if lane.waiting and (task := lane.start())]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for lane in self._lanes.values():
+                lane.check()
 
 
-def _checked(future: asyncio.Future[Any]) -> bool:
-    """Whether it is done; raises what went wrong with it."""
-    if not future.done():
-        return False
-    future.result()
-    return True
+def _groups(records: Iterable[Record], schedule: Schedule) -> Iterator[tuple[list[float], list[Record]]]:
+    """Records that are due within the same nap; at full speed, slices. ``records`` may be made as they go."""
+    timed = ((schedule.due(record), record) for record in records)
+    group: list[tuple[float, Record]] = []
+    for due, record in timed:
+        if group and (due - group[0][0] > NAP or len(group) >= SLICE):
+            yield [each for each, _ in group], [each for _, each in group]
+            group = []
+        group.append((due, record))
+    if group:
+        yield [each for each, _ in group], [each for _, each in group]

@@ -28,6 +28,10 @@ VERBS: Final = {
     "worker": Verb("stream.cli.worker:worker", "Decide the events on Kafka until SIGTERM, which drains and commits."),
     "topics": Verb("stream.cli.worker:topics", "The pipeline's topics."),
     "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
+    "loadtest": Verb(
+        "stream.cli.loadtest:loadtest",
+        "Simulated traffic with known truth: make it, drive it through the pipeline, measure.",
+    ),
     "replay": Verb("stream.cli.replay:replay", "Decide event logs again, as a worker does."),
     "backtest": Verb("stream.cli.backtest:backtest", "Tell what a change of rules or lists does to a log."),
     "report": Verb(

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from typing import Any, Final
 
 import aiohttp
 import click
-from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from loadtest import real_log, sample
@@ -39,9 +37,8 @@ from stream.cli.demo_report import FULL_SPEED_SHARE, PACE, Run, build_report
 from stream.cli.demo_view import View, shown, summary
 from stream.cli.demo_worker import WorkerProcess
 from stream.cli.kafka_local import DEFAULT_HOME, find_kafka, free_port
+from stream.cli.loadtest_broker import delete_topics, interrupt, on_loop, settings_for
 from stream.clock import SystemClock
-from stream.kafka import Kafka, Security
-from stream.loop import Loop
 from stream.settings import Settings, variable
 from stream.wire import dump_json
 
@@ -61,8 +58,8 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
     A real Kafka, one worker, a real log (or the shipped sample) and 25 poisonous records. Exit 0 only if nothing
     was lost.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    settings = _settings(bootstrap)
+    signal.signal(signal.SIGTERM, interrupt)
+    settings = settings_for(bootstrap)
     data_dir = settings.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     view = View(Console(width=None if sys.stdout.isatty() else 110), SystemClock())
@@ -70,7 +67,7 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
         run = _prepare(stack, view, settings, own=not bootstrap, limit=limit, keep=keep)
         worker = _start_worker(run, keep=keep)
         stack.callback(_unless(keep, worker.stop))
-        found = _loop(_through(run, worker))
+        found = on_loop(_through(run, worker))
         exit_code = 0 if keep else worker.stop()
         report = build_report(run, found, exit_code)
         target = json_file or data_dir / "demo.json"
@@ -80,16 +77,6 @@ def demo(*, keep: bool, bootstrap: str | None, limit: int | None, json_file: Pat
         if keep:
             _where(run, worker)
     sys.exit(_verdict(view, report))
-
-
-def _settings(bootstrap: str | None) -> Settings:
-    settings = Settings.from_env({**os.environ, **({variable("bootstrap"): bootstrap} if bootstrap else {})})
-    if not bootstrap and settings.kafka_security is not Security.PLAINTEXT:
-        raise click.UsageError(
-            f"{variable('kafka_security')}={settings.kafka_security.value}: the demo's own Kafka is PLAINTEXT; "
-            "name yours with --bootstrap, or unset it"
-        )
-    return settings
 
 
 def _prepare(stack: ExitStack, view: View, settings: Settings, *, own: bool, limit: int | None, keep: bool) -> Run:
@@ -110,9 +97,9 @@ def _prepare(stack: ExitStack, view: View, settings: Settings, *, own: bool, lim
     view.step(f"building the log from {folder}" if folder else "no ../shared/data: taking the shipped synthetic sample")
     log = real_log.build(folder) if folder else sample.load()
     run = Run(found, settings, log.limited(limit) if limit else log, data_dir, view, f"{view.clock.wall_ms():x}")
-    run.prefix, run.created = _loop(demo_kafka.create(settings.kafka, run.run_id))
+    run.prefix, run.created = on_loop(demo_kafka.create(settings.kafka, run.run_id))
     if run.created:
-        stack.callback(_unless(keep, lambda: _delete_topics(settings.kafka, run.created)))
+        stack.callback(_unless(keep, lambda: delete_topics(settings.kafka, run.created)))
     _fill(run)
     name = f", topics prefixed {run.prefix}: the usual names are taken" if run.prefix else ""
     view.step(f"broker: {found.kind} at {found.bootstrap}; {run.published:,} records{name}")
@@ -231,11 +218,6 @@ def _verdict(view: View, report: dict[str, Any]) -> int:
     return 1 if report["lost"] or report["worker_exit_code"] else 0
 
 
-def _delete_topics(kafka: Kafka, names: list[str]) -> None:
-    with suppress(KafkaError):  # a broker that does not answer any more keeps its topics
-        _loop(demo_kafka.delete(kafka, names))
-
-
 def _unless(keep: bool, action: Callable[[], object]) -> Callable[[], None]:
     """``keep`` leaves running what works; what failed is stopped all the same."""
 
@@ -244,13 +226,3 @@ def _unless(keep: bool, action: Callable[[], object]) -> Callable[[], None]:
             action()
 
     return act
-
-
-def _loop(job: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(job)
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM cleans up as Ctrl-C does."""
-    raise KeyboardInterrupt

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer
 
 from detectors.model.decision import Decision
+from stream.cli.loadtest_broker import partitions_of, stamped
 from stream.kafka import Kafka
-from stream.topics import ALL, DECISIONS, INPUTS, Topic, dlq
+from stream.topics import ALL, DECISIONS, INPUTS, dlq
 from stream.topics_admin import ensure_topics, list_topics
 from stream.wire import decode_decision
 
@@ -40,23 +40,7 @@ async def create(kafka: Kafka, run: str) -> tuple[str, list[str]]:
     Somebody's topics are never written to: they may be in production, or belong to a kept demo with its own worker.
     """
     prefix = f"demo-{run}." if await list_topics(kafka, ALL) else ""
-    return prefix, await ensure_topics(kafka, [_stamped(topic, prefix) for topic in ALL])
-
-
-def _stamped(topic: Topic, prefix: str) -> Topic:
-    """Decisions get the broker's time of appending: the worker does not take its own time."""
-    config = topic.config | ({"message.timestamp.type": "LogAppendTime"} if topic is DECISIONS else {})
-    return replace(topic, name=prefix + topic.name, config=config)
-
-
-async def delete(kafka: Kafka, names: list[str]) -> None:
-    """Delete topics."""
-    admin = AIOKafkaAdminClient(**kafka.options())
-    await admin.start()
-    try:
-        await admin.delete_topics(names)
-    finally:
-        await admin.close()
+    return prefix, await ensure_topics(kafka, [replace(stamped(topic), name=prefix + topic.name) for topic in ALL])
 
 
 async def collect(kafka: Kafka, prefix: str) -> Collected:
@@ -64,7 +48,7 @@ async def collect(kafka: Kafka, prefix: str) -> Collected:
     found = Collected()
     async with AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False) as consumer:
         names = [prefix + DECISIONS.name, *(prefix + dlq(topic).name for topic in INPUTS)]
-        partitions = [tp for name in names for tp in await _partitions(consumer, name)]
+        partitions = [tp for name in names for tp in await partitions_of(consumer, name)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = {tp: end for tp, end in (await consumer.end_offsets(partitions)).items() if end}
@@ -75,12 +59,6 @@ async def collect(kafka: Kafka, prefix: str) -> Collected:
             for tp, records in batches.items():
                 (_take_decisions if tp.topic == names[0] else _take_dead)(found, records)
     return found
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Asks the broker: without a subscription the consumer's own metadata may not have the topic."""
-    await consumer._client.add_topic(topic)  # noqa: SLF001 - aiokafka has no public way for a consumer that assigns
-    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 def _take_decisions(found: Collected, records: Iterable) -> None:  # type: ignore[type-arg]
