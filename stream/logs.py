@@ -8,7 +8,7 @@ from __future__ import annotations
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Protocol, cast
 
@@ -57,21 +57,43 @@ class _Unpacker(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+def rereadable(path: str) -> bool:
+    """Whether it is a file that can be read again and again: not stdin, and no pipe."""
+    return path != STDIN and Path(path).is_file()
+
+
+def sizes_of(paths: Sequence[str]) -> dict[str, int]:
+    """Bytes of those that are files by now. Who reads so far reads the same as others, while somebody writes on.
+
+    Raises:
+        LogError: one is not there.
+    """
+    try:
+        return {path: Path(path).stat().st_size for path in paths if path != STDIN and not _is_pipe(path)}
+    except OSError as error:
+        raise LogError(f"{error.filename}: {error.strerror}") from None
+
+
+def _is_pipe(path: str) -> bool:
+    return not Path(path).is_file() and Path(path).exists()
+
+
 class LogReader:
     """The lines of several logs, one after the other. Blank lines are counted but not yielded.
 
+    Args:
+        sizes: how far each is read; by default as far as it goes now.
+
     Attributes:
-        total: bytes on disk, packed; None when stdin is among the logs.
+        total: bytes on disk, packed; None when stdin or a pipe is among the logs.
         position: bytes read so far, of the same.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], sizes: Mapping[str, int] | None = None) -> None:
         self._paths = paths
         self.position = 0
-        try:
-            self.total = None if STDIN in paths else sum(Path(path).stat().st_size for path in paths)
-        except OSError as error:
-            raise LogError(f"{error.filename}: {error.strerror}") from None
+        self._sizes = sizes_of(paths) if sizes is None else sizes
+        self.total = sum(self._sizes[path] for path in paths) if all(map(rereadable, paths)) else None
 
     def __iter__(self) -> Iterator[Line]:
         """Lines in order.
@@ -97,11 +119,11 @@ class LogReader:
         rest, first = b"", 1
         for data in _unpack(self._blocks(path), name):
             *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > MAX_LINE:
-                raise LogError(f"{name}: a line of more than {MAX_LINE} bytes; expected one JSON object a line")
             if lines:
                 yield Block(name, first, _clean(lines, first))
                 first += len(lines)
+            if len(rest) > MAX_LINE:
+                raise LogError(f"{name}: a line of more than {MAX_LINE} bytes; expected one JSON object a line")
         if rest:
             yield Block(name, first, _clean([rest], first))
 
@@ -111,13 +133,15 @@ class LogReader:
                 yield from self._counted(sys.stdin.buffer)
                 return
             with Path(path).open("rb") as file:
-                yield from self._counted(file)
+                yield from self._counted(file, self._sizes.get(path))
         except OSError as error:
             raise LogError(f"{path}: {error.strerror}") from None
 
-    def _counted(self, file: IO[bytes]) -> Iterator[bytes]:
-        while block := file.read(CHUNK):
+    def _counted(self, file: IO[bytes], size: int | None = None) -> Iterator[bytes]:
+        left = size
+        while block := file.read(CHUNK if left is None else min(CHUNK, left)):
             self.position += len(block)
+            left = None if left is None else left - len(block)
             yield block
 
 

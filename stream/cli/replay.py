@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -25,11 +26,11 @@ from stream.cli.moments import Moment
 from stream.cli.replay_shown import Rejects, bar, show
 from stream.clock import SystemClock
 from stream.hashes import keep_hashes
-from stream.logs import STDIN, LogError, expanded
+from stream.logs import STDIN, LogError, expanded, rereadable, sizes_of
 from stream.metrics import Metrics
 from stream.replaying.decide import Decide, joined
 from stream.replaying.dump import dump
-from stream.replaying.resume import EVERY, Resume, logs_of
+from stream.replaying.resume import EVERY, Resume, ResumeError, digest_of_files, refuse_others
 from stream.replaying.run import Ran, processors, run_jobs
 from stream.replaying.tally import digest_of, report
 from stream.replaying.timeline import DecideAsItWas, Timeline
@@ -114,18 +115,24 @@ def replay(
     With --from the events come from the topics of a pipeline, in the order in which its workers decided them. Lists and
     rules are those of the files, or of the pipeline at a time (--as-of, --as-it-was), which its changes are laid on.
     """
-    if bool(logs) == (since is not None):
-        raise click.UsageError("say which events: LOG..., or --from TIME for those on the topics")
-    if as_of is not None and as_it_was:
-        raise click.UsageError("--as-of and --as-it-was exclude each other")
-    if resume and (since is not None or STDIN in logs or output == STDIN):
-        raise click.UsageError("--resume needs LOG... that are files, and an output that is one")
-    if resume:
-        keep_hashes(resume)
+    for wrong, text in (
+        (bool(logs) == (since is not None), "say which events: LOG..., or --from TIME for those on the topics"),
+        (until is not None and since is None, "--to goes with --from"),
+        (as_of is not None and as_it_was, "--as-of and --as-it-was exclude each other"),
+    ):
+        if wrong:
+            raise click.UsageError(text)
     logs = expanded(logs)
-    rejects = _rejects(logs, output, rejects)
+    sizes_of(logs)  # they are there: before anything is written
+    if resume and (since is not None or not all(map(rereadable, logs)) or output == STDIN):
+        raise click.UsageError("--resume needs LOG... that are files, and an output that is one")
+    rejects = _rejects(logs, output, rejects, json_file, model, *(file.path for file in list_files(lists)))
+    if resume:
+        refuse_others(resume)
+        keep_hashes(resume)
     if json_file:
-        _sink(str(json_file), 0).close()  # it can be written: or all would be decided first
+        with _sink(str(json_file), 0):
+            pass  # it can be written: or all would be decided first
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics, clock = Metrics(CollectorRegistry()), SystemClock()
     snapshot = load_snapshot(list_files(lists), metrics=metrics, clock=clock, rules=rules, model=model)
@@ -133,9 +140,11 @@ def replay(
     with ExitStack() as stack:
         if since is not None:
             logs, partitions = _fetched(settings, since, clock.wall_ms() if until is None else until, stack)
-        what = {"logs": logs_of(logs)} if resume else {}
-        what |= {"lists": snapshot.lists_version, "rules": snapshot.rules_version, "market": market or ""}
+        what = {"lists": snapshot.lists_version, "rules": snapshot.rules_version, "market": market or ""}
         what |= {"partitions": str(partitions), "as it was": str(as_it_was), "outputs": f"{output} {rejects}"}
+        what |= {"callers": str(settings.max_callers)}
+        if resume:
+            what |= {"logs": digest_of_files(logs), "model": digest_of_files([str(model)]) if model else ""}
         resting = Resume(resume, what, rest_every) if resume else None
         started = clock.monotonic()
         files = _Files(stack, resting, output=output, rejects=rejects)
@@ -170,14 +179,18 @@ def replay(
         resting.done()
 
 
-def _rejects(logs: Sequence[str], output: str | None, given: str | None) -> str | None:
-    """Where bad lines go."""
-    rejects = given or (f"{output}.rejects" if output and output != STDIN else None)
-    refuse_overwriting(logs, output, rejects)
-    if rejects and output and Path(rejects).resolve() == Path(output).resolve():
-        raise click.UsageError(f"{output} is both --output and --rejects")
-    if rejects == STDIN:
-        raise click.UsageError("--rejects -: expected a file")
+def _rejects(
+    logs: Sequence[str], output: str | None, given: str | None, json_file: Path | None, *inputs: Path | None
+) -> str | None:
+    """Where bad lines go; what is written is no input, and no two of it are the same."""
+    rejects = given or (f"{output}.rejects" if output and output not in (STDIN, os.devnull) else None)
+    summary = str(json_file) if json_file else None
+    refuse_overwriting([*logs, *(str(path) for path in inputs if path)], output, rejects, summary)
+    written = [Path(path).resolve() for path in (output, rejects, summary) if path and path not in (STDIN, os.devnull)]
+    if len(set(written)) < len(written):
+        raise click.UsageError("--output, --rejects and --json: two of them are the same file")
+    if STDIN in (rejects, summary):
+        raise click.UsageError("--rejects and --json: expected a file, not -")
     return rejects
 
 
@@ -237,6 +250,7 @@ class _Files:
         if self._resume:
             for file in self._files.values():
                 file.flush()
+                os.fsync(file.fileno())
             sizes = {name: file.tell() for name, file in self._files.items()}
             self._resume.keep(ran.events, sizes, ran.rejected)
 
@@ -263,7 +277,11 @@ def _sink(path: str, size: int) -> Any:
     if path == STDIN:
         return nullcontext(sys.stdout.buffer)
     try:
-        file = Path(path).open("r+b" if size else "wb")  # noqa: SIM115 - who called closes it
+        if not size:
+            return Path(path).open("wb")
+        file = Path(path).open("r+b")  # noqa: SIM115 - who called closes it
+        if file.seek(0, os.SEEK_END) < size:
+            raise ResumeError(f"{path}: has less than was written when the replay rested; delete the --resume folder")
         file.truncate(size)
         file.seek(size)
     except OSError as error:

@@ -32,6 +32,7 @@ class Decided(NamedTuple):
 class _Found(Struct):
     """What one process had found when it rested."""
 
+    shards: list[int]
     tally: Tally
     chains: dict[int, Chained]
 
@@ -69,11 +70,14 @@ class Decide:
 
     def save(self, folder: Path, shards: Sequence[int]) -> None:
         """As ``Rests``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for shard in shards:
-            checkpoint.write(folder / f"{shard}.memory", Checkpoint(self._engine.memory(shard), {}, 0), _FITS)
-        found = msgspec.json.encode(_Found(self._tally, self._chains))
-        write_whole(folder / f"{min(shards)}.found", [found], 0o600, sync=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for shard in shards:
+                checkpoint.write(folder / f"{shard}.memory", Checkpoint(self._engine.memory(shard), {}, 0), _FITS)
+            found = msgspec.json.encode(_Found(list(shards), self._tally, self._chains))
+            write_whole(folder / f"{min(shards)}.found", [found], 0o600, sync=False)
+        except OSError as error:
+            raise ResumeError(f"{folder}: {error.strerror}") from None
 
     def load(self, folder: Path, shards: Sequence[int], *, first: bool) -> None:
         """As ``Rests``."""
@@ -81,11 +85,20 @@ class Decide:
             if (known := checkpoint.read(folder / f"{shard}.memory", _FITS)) is None:
                 raise ResumeError(f"{folder}: made by another build, or damaged; delete it to begin anew")
             self._engine.remember(shard, known.memory)
-        for path in sorted(folder.glob("*.found")):
-            found = _found(path.read_bytes())
+        missing = set(shards)
+        for path in folder.glob("*.found"):
+            try:
+                found = _found(path.read_bytes())
+            except (OSError, msgspec.MsgspecError) as error:
+                raise ResumeError(f"{path}: {type(error).__name__}; delete the folder to begin anew") from None
             if first:
                 self._tally.join(found.tally)
+            missing -= set(found.shards)
             self._chains.update({shard: chain for shard, chain in found.chains.items() if shard in shards})
+        if missing:
+            raise ResumeError(
+                f"{folder}: lacks what was found in partitions {sorted(missing)}; delete it to begin anew"
+            )
 
 
 def joined(parts: Sequence[Decided]) -> tuple[Tally, dict[int, bytes]]:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import zstandard
+from aiokafka.errors import KafkaError
 
 from detectors.model.errors import LanjieError
-from stream.replaying.recorded import line, recorded
+from stream import refused
+from stream.replaying.recorded import READING, RecordedError, line, recorded
 from stream.replaying.route import Router
 from stream.settings import Settings
 
@@ -51,9 +53,11 @@ async def dump(settings: Settings, since: int, until: int, path: Path) -> Dumped
                     tombstones += 1
                     continue
                 routed = router.route(raw)
-                elsewhere += routed is not None and routed[0] != number
+                elsewhere += routed is not None and routed != number
                 events += 1
                 out.write(raw + b"\n")
+    except (KafkaError, TimeoutError) as error:  # the second is an OSError too
+        raise RecordedError(await refused.explain(settings.kafka, error, READING)) from None
     except OSError as error:
         raise DumpError(f"{path}: {error.strerror}") from None
     return Dumped(stream.partitions, events, tombstones, elsewhere)

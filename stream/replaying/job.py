@@ -31,16 +31,16 @@ class Job(Protocol):
 
 
 class Moves(Protocol):
-    """A job whose lists and rules change with the time of the log.
+    """A job that decides each event by the lists and rules of its own time.
 
     Attributes:
-        moments: ms UTC, ascending.
+        moments: at which they change, ms UTC, ascending.
     """
 
     moments: Sequence[int]
 
-    def move(self, moment: int) -> None:
-        """Decide what follows by what is in force from then on."""
+    def move(self, moment: int | None) -> None:
+        """Decide what follows by what is in force from that moment on, up to the next; None: before the first."""
 
 
 class Rests(Protocol):
@@ -50,7 +50,7 @@ class Rests(Protocol):
         """Write what was counted and found so far.
 
         Raises:
-            OSError: it cannot be written.
+            ResumeError: it cannot be written.
         """
 
     def load(self, folder: Path, shards: Sequence[int], *, first: bool) -> None:

@@ -56,13 +56,13 @@ class Part:
     """
 
     def __init__(
-        self, logs: Sequence[str], job: Job, *, shards: int, own: Sequence[int], first: bool, resume: Resume | None
+        self, reader: LogReader, job: Job, *, shards: int, own: Sequence[int], first: bool, resume: Resume | None
     ) -> None:
-        self._reader, self._job, self._router = LogReader(logs), job, Router(shards)
+        self._reader, self._job, self._router = reader, job, Router(shards)
         self._own, self._first, self._resume = frozenset(own), first, resume
         self._after = resume.position if resume else 0
         self._moments: list[int] = list(getattr(job, "moments", ()))
-        self._now = 0
+        self._epoch = 0  # how many of the moments are past, for who is decided now
         self._position = 0
 
     def __iter__(self) -> Iterator[Told]:
@@ -96,19 +96,19 @@ class Part:
             if not raw or raw.isspace():
                 continue
             position += 1
-            if position < self._after and not self._moments:
+            if position < self._after:
                 continue
-            routed = route(raw)
-            if self._moments and routed and routed[1] > self._now:
-                self._pass(routed[1], batches, told)
-            if position < self._after or not (routed[0] in own if routed else self._first):
+            shard = route(raw)
+            if not (self._first if shard is None else shard in own):
                 continue
             try:
                 event = decode_event(raw)
             except WireError as error:
                 told.rejects.append(Reject(position, block.where(i), error.code, str(error), raw))
                 continue
-            events, positions = batches[routed[0] if routed else 0]
+            if self._moments and (epoch := bisect_right(self._moments, event.time)) != self._epoch:
+                self._move(epoch, batches, told)
+            events, positions = batches[shard or 0]
             events.append(event)
             positions.append(position)
         self._decide(batches, told)
@@ -117,13 +117,11 @@ class Part:
         positions, lines = [told.positions[i] for i in order], [told.lines[i] for i in order]
         return told._replace(positions=positions, lines=lines, end=self._position)
 
-    def _pass(self, time: int, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
-        """The log has come to a later moment."""
-        self._now = time
-        if passed := bisect_right(self._moments, time):
-            self._decide(batches, told)
-            self._job.move(self._moments[passed - 1])  # type: ignore[attr-defined]  # who has moments moves
-            del self._moments[:passed]
+    def _move(self, epoch: int, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
+        """What follows is of another time."""
+        self._decide(batches, told)
+        self._epoch = epoch
+        self._job.move(self._moments[epoch - 1] if epoch else None)  # type: ignore[attr-defined]  # it has moments
 
     def _decide(self, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
         for shard, (events, positions) in batches.items():

@@ -26,6 +26,12 @@ from stream.topics_admin import list_topics
 
 #: Milliseconds before the range from which decisions are read: those of its first events are not before them.
 _MARGIN_MS: Final = 60_000
+#: Milliseconds by which a record's clock may be ahead, or a record late: so much more is read, and what is not of the
+#: range left out.
+SLACK_MS: Final = 3_600_000
+#: Seconds for the marks of a partition.
+_MARKS_WITHIN: Final = 600.0
+READING: Final = "read the events of that time"
 #: Records that are read at once where no chunk says how many.
 _STEP: Final = 500
 
@@ -61,17 +67,16 @@ async def recorded(settings: Settings, since: int, until: int) -> Recorded:
         RecordedError, TopicsError: no broker, or the topics are not there.
     """
     count, client = await _count(settings), consumer(settings.kafka)
-    doing = "read the events of that time"
-    await refused.start(client, settings.kafka, doing, RecordedError)
+    await refused.start(client, settings.kafka, READING, RecordedError)
     try:
         parts = [
-            _Partition(settings, number, await _spans(client, settings, number, since, until))
+            _Partition(settings, number, await _spans(client, settings, number, since, until), since, until)
             for number in range(count)
         ]
         for each in parts:
             await each.start(client, since)
     except (KafkaError, TimeoutError) as error:
-        raise RecordedError(await refused.explain(settings.kafka, error, doing)) from None
+        raise RecordedError(await refused.explain(settings.kafka, error, READING)) from None
     finally:
         await stopped(client)
     return Recorded(count, parts)
@@ -98,7 +103,7 @@ async def _spans(client: Any, settings: Settings, number: int, since: int, until
     async with asyncio.timeout(FETCH_TIMEOUT):
         ends = await client.end_offsets(at)
         first = await client.offsets_for_times(dict.fromkeys(at, since))
-        last = await client.offsets_for_times(dict.fromkeys(at, until))
+        last = await client.offsets_for_times(dict.fromkeys(at, until + SLACK_MS))
     return {
         each.topic: Span(
             first[each].offset if first[each] else ends[each], last[each].offset if last[each] else ends[each]
@@ -110,8 +115,9 @@ async def _spans(client: Any, settings: Settings, number: int, since: int, until
 class _Partition:
     """One partition number of the inputs."""
 
-    def __init__(self, settings: Settings, number: int, spans: Mapping[str, Span]) -> None:
+    def __init__(self, settings: Settings, number: int, spans: Mapping[str, Span], since: int, until: int) -> None:
         self._settings, self._number, self._spans = settings, number, dict(spans)
+        self._since, self._until = since, until
         self._marks: list[Mark] = []
 
     async def start(self, client: Any, since: int) -> None:
@@ -122,11 +128,12 @@ class _Partition:
             first = (await client.offsets_for_times({at: max(0, since - _MARGIN_MS)}))[at]
         client.assign([at])
         client.seek(at, first.offset if first else end)
-        while await client.position(at) < end:
-            for record in (await client.getmany(timeout_ms=FETCH_MS)).get(at, ()):
-                mark = read_mark(record) if record.headers else None
-                if mark and mark.group == self._settings.group and mark.topic in self._spans:
-                    self._marks.append(mark)
+        async with asyncio.timeout(_MARKS_WITHIN):
+            while await client.position(at) < end:
+                for record in (await client.getmany(timeout_ms=FETCH_MS)).get(at, ()):
+                    mark = read_mark(record) if record.headers else None
+                    if mark and mark.group == self._settings.group and mark.topic in self._spans:
+                        self._marks.append(mark)
 
     async def records(self) -> AsyncIterator[tuple[int, Record]]:
         """In the order of decision, then the rest."""
@@ -154,7 +161,8 @@ class _Partition:
         if (last := min(last, span.end - 1)) < span.next:
             return []
         self._spans[topic] = span._replace(next=last + 1)
-        return await source.take(span.next, last)
+        records = await source.take(span.next, last)
+        return [record for record in records if self._since <= record.timestamp < self._until]
 
     async def _rest(self, sources: Mapping[str, Ranges]) -> AsyncIterator[Record]:
         rest: list[AsyncIterator[tuple[int, Record]]] = [self._all(each, topic) for topic, each in sources.items()]

@@ -13,16 +13,17 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple
 
 from detectors.model.errors import LanjieError
-from stream.logs import STDIN
+from stream.logs import LogReader, rereadable, sizes_of
 from stream.replaying.job import Job
 from stream.replaying.part import Part, Reject, Told, owned
 from stream.replaying.resume import Resume
@@ -72,7 +73,7 @@ def run_jobs(
 
     Args:
         make: a job, in each process.
-        processes: at most; with stdin among the logs there is one.
+        processes: at most; one, if a log can be read only once, as stdin.
         write: takes the output's lines, in the order of the log.
         on_reject: takes each line that is no event, in the order of the log.
         progress: told how many bytes of the logs were read, packed.
@@ -83,8 +84,9 @@ def run_jobs(
         LogError: a log cannot be opened.
         ReplayError: a process ended before its work.
     """
-    count = 1 if STDIN in logs else max(1, min(processes, shards))
-    shares = [_Share(logs, make, shards, own, n == 0, resume) for n, own in enumerate(owned(shards, count))]
+    count = max(1, min(processes, shards)) if all(map(rereadable, logs)) else 1
+    sizes = sizes_of(logs)
+    shares = [_Share(logs, sizes, make, shards, own, n == 0, resume) for n, own in enumerate(owned(shards, count))]
     ran = Ran(events=resume.position if resume else 0)
     if resume and resume.kept:
         ran.rejected.update(resume.kept.rejected)
@@ -104,6 +106,7 @@ class _Share(NamedTuple):
     """What one process does."""
 
     logs: Sequence[str]
+    sizes: Mapping[str, int]
     make: Callable[[], Job]
     shards: int
     own: Sequence[int]
@@ -116,7 +119,8 @@ def _work(share: _Share) -> Iterator[Any]:
     job, resume = share.make(), share.resume
     if resume and resume.kept:
         job.load(resume.at(resume.position), share.own, first=share.first)  # type: ignore[attr-defined]  # it rests
-    yield from Part(share.logs, job, shards=share.shards, own=share.own, first=share.first, resume=resume)
+    reader = LogReader(share.logs, share.sizes)
+    yield from Part(reader, job, shards=share.shards, own=share.own, first=share.first, resume=resume)
     yield [job.result()]
 
 
@@ -139,6 +143,7 @@ def _forked(stack: ExitStack, share: _Share, pipes: list[Connection]) -> Iterato
 
 
 def _child(to: Connection, share: _Share, pipes: list[Connection]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends us
     for pipe in pipes:
         pipe.close()  # or nobody would ever hear that the parent is gone
     try:

@@ -25,6 +25,8 @@ from stream.updates.library import Library
 from stream.updates.state import State
 
 _FILES: Final = "files"
+#: Versions that are held ready for events that come out of order.
+KNOWN: Final = 8
 
 
 class Timeline:
@@ -81,16 +83,24 @@ class DecideAsItWas(Decide):
     def __init__(self, engine: Engine, timeline: Timeline, *, output: bool) -> None:
         super().__init__(engine, output=output)
         self._timeline = timeline
+        self._known: dict[int | None, Snapshot] = {None: engine.snapshot}
         self.moments = timeline.moments
 
-    def move(self, moment: int) -> None:
+    def move(self, moment: int | None) -> None:
         """As ``Moves``.
 
         Raises:
-            LanjieError: what was in force then cannot be had.
+            LanjieError: what was in force then cannot be had, or counts over windows of another length.
         """
+        if moment not in self._known:
+            if len(self._known) >= KNOWN:
+                self._known.pop(next(iter(self._known.keys() - {None})))
+            self._known[moment] = asyncio.run(self._timeline.at(moment or 0))
+        if not self._engine.memories:  # nothing is counted yet: windows may be of any length
+            self._engine.adopt({}, self._known[moment])
+            return
         try:
-            self._engine.swap(asyncio.run(self._timeline.at(moment)))
+            self._engine.swap(self._known[moment])
         except RuleError as error:
             raise LanjieError(f"rules in force from {moment} ms UTC on: {error}") from None
 

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from detectors.engine import Engine
@@ -16,6 +17,7 @@ from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from stream.clock import SystemClock
 from stream.metrics import Metrics
 from stream.replaying.decide import Decide, joined
+from stream.replaying.resume import Resume
 from stream.replaying.run import ReplayError, run_jobs
 from stream.replaying.tally import Chained, digest_of
 from stream.sources import load_snapshot
@@ -135,3 +137,63 @@ def test_a_digest_does_not_depend_on_how_its_bytes_came(data, cuts, piece, monke
         parts = Chained(parts.link, parts.rest)  # as it is stored
         at = cut
     assert parts.digest() == whole.digest()
+
+
+def test_what_was_not_rested_on_by_all_counts_for_nobody(snapshot, tmp_path):
+    """A process may have rested where the others had not when all were killed; then another number of them goes on."""
+    log, folder = tmp_path / "log", tmp_path / "resting"
+    log.write_bytes(b"\n".join(map(encode_event, events(3, 900))))
+    folder.mkdir()
+    (folder / "hash-seed").write_text("1")
+
+    def through(processes, every):
+        resume = Resume(folder, {"a": "b"}, every)
+        return run_jobs(
+            [str(log)],
+            lambda: Decide(Engine(snapshot), output=False),
+            processes=processes,
+            shards=5,
+            resume=resume,
+            on_rest=lambda ran: resume.keep(ran.events, {}, ran.rejected),
+        )
+
+    whole, _ = joined(through(2, 900).results)
+    assert whole.decided == 900
+    stale = folder / "900" / "1.found"
+    assert stale.exists()
+    (folder / "kept.json").unlink()  # killed before the parent knew
+    again, _ = joined(through(1, 900).results)
+    assert not stale.exists()
+    assert again == whole
+    after, digests = joined(through(3, 900).results)
+    assert (after, len(digests)) == (whole, 5)
+
+
+class Moving(Decide):
+    """Says by what each event is decided."""
+
+    moments = (T0 + 1000, T0 + 2000, T0 + 3000)
+
+    def __init__(self, snapshot):
+        super().__init__(Engine(snapshot), output=True)
+        self.now = None
+
+    def move(self, moment):
+        self.now = moment
+
+    def decide(self, shard, events, positions):
+        return b"".join(b"%s %d\n" % (event.id.encode(), self.now or 0) for event in events)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(times=st.lists(st.integers(T0 - 500, T0 + 3500) | st.just(T0 + 10**11), max_size=30), bad=st.integers(0, 30))
+def test_each_event_goes_by_its_own_time_whatever_comes_before_it(snapshot, tmp_path, times, bad):
+    made = [replace(event, time=time) for event, time in zip(events(4, len(times)), times, strict=True)]
+    rows = list(map(encode_event, made))
+    rows.insert(bad, b'{"kind":"call","time":9999999999999,"a_number":"1"}')
+    (tmp_path / "log").write_bytes(b"\n".join(rows))
+    expected = [f"{e.id} {max((m for m in Moving.moments if m <= e.time), default=0)}".encode() for e in made]
+    for processes in (1, 2):
+        lines = []
+        run_jobs([str(tmp_path / "log")], lambda: Moving(snapshot), processes=processes, shards=3, write=lines.extend)
+        assert lines == expected

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
+import threading
 
 import click
 import pytest
@@ -158,7 +160,7 @@ def test_the_first_line_of_help_is_the_command_s_own(name):
 def test_outputs_that_cannot_be_written_are_refused_before_anything_is_decided(log, tmp_path):
     same, nowhere = tmp_path / "same", tmp_path / "nowhere" / "x"
     for options, says in (
-        (["-o", same, "--rejects", same], "is both --output and --rejects"),
+        (["-o", same, "--rejects", same], "two of them are the same file"),
         (["-o", same, "--rejects", "-"], "expected a file"),
         (["-o", nowhere], "No such file or directory"),
         (["-o", same, "--json", nowhere], "No such file or directory"),
@@ -167,3 +169,53 @@ def test_outputs_that_cannot_be_written_are_refused_before_anything_is_decided(l
         assert result.exit_code == 2, result.output
         assert says in result.output
         assert not same.exists() or not same.read_bytes()
+
+
+def test_no_file_is_written_that_is_read_or_written_otherwise(log, tmp_path):
+    model = tmp_path / "model"
+    for args in (
+        ["--json", log], ["-o", log], ["-o", tmp_path / "x", "--json", tmp_path / "x"], ["--rejects", log],
+        ["-o", LISTS, "--lists", LISTS], ["-o", model, "--model", model],
+    ):  # fmt: skip
+        assert run("replay", log, *args).exit_code == 2, args
+    assert log.read_bytes() == GOOD
+
+
+def test_a_log_that_is_not_there_costs_nobody_the_old_output(tmp_path):
+    out = tmp_path / "out"
+    out.write_bytes(b"old")
+    result = run("replay", tmp_path / "nosuch", "-o", out)
+    assert (result.exit_code, "No such file" in result.stderr) == (1, True)
+    assert out.read_bytes() == b"old"
+
+
+def test_to_nowhere_and_options_that_do_not_go_together(log):
+    assert run("replay", log, "-o", "/dev/null").exit_code == 0
+    for args in (["--to", "2026-01-01"], ["--json", "-"], ["--as-of", "2026-01-01", "--as-it-was"], ["--from", "now"]):
+        result = run("replay", log, *args)
+        assert (result.exit_code, "Error: " in result.stderr) == (2, True), args
+    assert run("replay").exit_code == 2
+
+
+def test_a_pipe_is_read_once(tmp_path):
+    """By one process, whatever was asked for: what one takes of it another never sees."""
+    pipe, out = tmp_path / "pipe", tmp_path / "out"
+    os.mkfifo(pipe)
+    rows = b"".join(GOOD.replace(b'"c1"', b'"c%d"' % n).replace(b'"s1"', b'"s%d"' % n) for n in range(2_000))
+    writer = threading.Thread(target=pipe.write_bytes, args=(rows,))
+    writer.start()
+    result = run("replay", pipe, "-o", out, "--processes", "2")
+    writer.join()
+    assert (result.exit_code, len(out.read_bytes().splitlines())) == (0, 4_000)
+
+
+def test_a_folder_of_somebody_else_is_no_place_to_rest(log, tmp_path):
+    """Whatever is in it is there afterwards, also what looks like ours."""
+    for names in (["d.jsonl"], ["2024/x"], ["kept.json", "notes"]):
+        folder = tmp_path / f"{len(names)}{names[0][0]}"
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("{}")
+        result = run("replay", log, "-o", tmp_path / "out", "--resume", folder)
+        assert (result.exit_code, "is not of a replay" in result.stderr) == (1, True)
+        assert all((folder / name).read_text() == "{}" for name in names)
