@@ -52,7 +52,7 @@ async def dump(settings: Settings, since: int, until: int, path: Path) -> Dumped
                 if (raw := line(record)) is None:
                     tombstones += 1
                     continue
-                routed = router.route(raw)
+                (routed,) = router.route([raw])
                 elsewhere += routed is not None and routed != number
                 events += 1
                 out.write(raw + b"\n")

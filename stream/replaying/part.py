@@ -91,15 +91,13 @@ class Part:
     def _block(self, block: Block) -> Told:
         told = Told([], [], [], 0, self._reader.position)
         batches: dict[int, tuple[list[Event], list[int]]] = defaultdict(lambda: ([], []))
-        route, own, position = self._router.route, self._own, self._position - 1
-        for i, raw in enumerate(block.lines):
+        own, first, position = self._own, self._first, self._position - 1
+        shards = self._router.route(block.lines)
+        for i, (raw, shard) in enumerate(zip(block.lines, shards, strict=True)):
             if not raw or raw.isspace():
                 continue
             position += 1
-            if position < self._after:
-                continue
-            shard = route(raw)
-            if not (self._first if shard is None else shard in own):
+            if position < self._after or not (first if shard is None else shard in own):
                 continue
             try:
                 event = decode_event(raw)

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2 as kafka_murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from stream.clock import SystemClock
 from stream.metrics import Metrics
 from stream.replaying.decide import Decide, joined
 from stream.replaying.resume import Resume
+from stream.replaying.route import murmur2
 from stream.replaying.run import ReplayError, run_jobs
 from stream.replaying.tally import Chained, digest_of
 from stream.sources import load_snapshot
@@ -123,6 +125,11 @@ def test_a_log_cut_short_is_decided_as_far_as_it_goes_by_all(snapshot, tmp_path)
     )
     assert both == lines
     assert "damaged" in ran.cut
+
+
+@given(st.lists(st.binary(max_size=40), max_size=50))
+def test_hashes_are_those_of_a_producer(keys):
+    assert murmur2(keys).tolist() == [kafka_murmur2(key) & 0xFFFFFFFF for key in keys]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
