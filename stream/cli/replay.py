@@ -39,6 +39,7 @@ from stream.sources import load_snapshot
 from stream.topics import PARTITIONS
 from stream.wire import dump_json
 
+AS_IT_WAS: Final = "as it was"  #: in place of one version; every decision names its own
 BATCH: Final = 500  # as a worker's chunk: the same batch-first engine path
 
 
@@ -140,12 +141,12 @@ def replay(
     with ExitStack() as stack:
         if since is not None:
             logs, partitions = _fetched(settings, since, clock.wall_ms() if until is None else until, stack)
-        what = {"lists": snapshot.lists_version, "rules": snapshot.rules_version, "market": market or ""}
-        what |= {"partitions": str(partitions), "as it was": str(as_it_was), "outputs": f"{output} {rejects}"}
-        what |= {"callers": str(settings.max_callers)}
+        resting = None
         if resume:
-            what |= {"logs": digest_of_files(logs), "model": digest_of_files([str(model)]) if model else ""}
-        resting = Resume(resume, what, rest_every) if resume else None
+            what = {"lists": snapshot.lists_version, "rules": snapshot.rules_version, "market": market or ""}
+            what |= {"partitions": str(partitions), AS_IT_WAS: str(as_it_was), "outputs": f"{output} {rejects}"}
+            what |= {"logs": digest_of_files(logs), "model": digest_of_files([str(model)] if model else [])}
+            resting = Resume(resume, what | {"callers": str(settings.max_callers)}, rest_every)
         started = clock.monotonic()
         files = _Files(stack, resting, output=output, rejects=rejects)
         ran = run_jobs(
@@ -167,8 +168,8 @@ def replay(
         ran.rejected,
         digest=digest_of(digests.items()),
         seconds=clock.monotonic() - started,
-        lists=ran.results[0].lists,
-        rules=ran.results[0].rules,
+        lists=AS_IT_WAS if as_it_was else snapshot.lists_version,
+        rules=AS_IT_WAS if as_it_was else snapshot.rules_version,
     )
     if json_file:
         json_file.write_bytes(dump_json(summary))

@@ -25,8 +25,6 @@ class Decided(NamedTuple):
 
     tally: Tally
     digests: dict[int, bytes]
-    lists: str
-    rules: str
 
 
 class _Found(Struct):
@@ -66,7 +64,7 @@ class Decide:
         engine = self._engine
         self._tally.late, self._tally.duplicates = engine.late_events, engine.duplicate_events
         digests = {shard: chain.digest() for shard, chain in self._chains.items()}
-        return Decided(self._tally, digests, engine.lists_version, engine.rules_version)
+        return Decided(self._tally, digests)
 
     def save(self, folder: Path, shards: Sequence[int]) -> None:
         """As ``Rests``."""

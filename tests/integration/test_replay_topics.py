@@ -140,10 +140,14 @@ async def test_by_lists_as_they_were_at_each_event_and_at_one_moment(pipeline: P
 
     of_caller = {f"{n}-777" for n, time in enumerate(times) if time >= first}
     of_other = {f"{n}-778" for n, time in enumerate(times) if time >= second}
+    summaries = []
     for processes in ("1", "2"):
-        assert (
-            blocked(await replay(pipeline, str(log), "--as-it-was", "--processes", processes)) == of_caller | of_other
-        )
+        summary = tmp_path / processes
+        found = await replay(pipeline, str(log), "--as-it-was", "--processes", processes, "--json", str(summary))
+        assert blocked(found) == of_caller | of_other
+        report = json.loads(summary.read_bytes())
+        summaries.append({name: report[name] for name in ("digest", "by_action", "lists", "rules")})
+    assert summaries[0] == summaries[1]
     assert blocked(await replay(pipeline, str(log))) == set()
     moment = datetime.fromtimestamp(first / 1000, UTC).isoformat()
     assert blocked(await replay(pipeline, str(log), "--as-of", moment)) == {
