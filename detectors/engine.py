@@ -234,7 +234,7 @@ class Engine:
         closing = lacks if judge.on_fault else {}
         decisions = []
         for i, (event, a, b) in enumerate(zip(batch.events, batch.a, batch.b, strict=True)):
-            if victims.watching:
+            if victims.watching and (i in hits or victims.contacted(a)):
                 for sign in victims.signs(a, b, event.time, suspicious=i in hits):
                     batch.add(i, sign)
             if capped:

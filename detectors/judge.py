@@ -145,9 +145,8 @@ class Judge:
 
     def _verdict(self, batch: Batch, i: int, *, protected: bool = False) -> Verdict:
         rollout, subject = batch.rollout, batch.a[i]
-        return self.snapshot.policy.judge(
-            batch.hits.get(i, ()), protected=protected, acts=lambda rule: rollout.rule_acts(rule, subject)
-        )
+        acts = (lambda rule: rollout.rule_acts(rule, subject)) if self._composites_on_trial else None
+        return self.snapshot.policy.judge(batch.hits.get(i, ()), protected=protected, acts=acts)
 
     def _shadow(self, batch: Batch, i: int, verdict: Verdict) -> Shadow | None:
         """What would be decided if all that is on trial was enforced, if that is something else."""

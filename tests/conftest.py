@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from stream.cli.broker_process import KafkaFailed, KafkaUnavailable
 from stream.cli.kafka_local import ExistingKafka, LocalKafka, MockKafka
 from stream.kafka import Kafka
+
+settings.register_profile("lanjie", deadline=None)  # a busy machine is no wrong answer
+settings.load_profile("lanjie")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,11 +40,17 @@ class VictimWatch:
         self._old.pop(callee, None)
         self._young[callee] = ((hashed, time), *others)[:_KEPT]
 
+    def contacted(self, number: Canonical) -> bool:
+        """Whether a risky caller may have contacted this number. If not, ``signs`` has none where nothing else is
+        suspicious.
+        """
+        return number in self._young or number in self._old
+
     def signs(self, a: Canonical, b: Canonical, time: int, *, suspicious: bool) -> Iterator[Evidence]:
         """What an event from ``a`` to ``b`` means for a victim. ``suspicious``: other signs speak against it."""
-        if b and (a in self._young or a in self._old) and self.was_contacted_by(a, b, time):
+        if b and self.contacted(a) and self.was_contacted_by(a, b, time):
             yield Evidence(CALLS_BACK, CALLS_BACK, "1")
-        if suspicious and (b in self._young or b in self._old) and (n := self.risky_callers(b, time)) >= CONTACTS:
+        if suspicious and self.contacted(b) and (n := self.risky_callers(b, time)) >= CONTACTS:
             yield Evidence(CONTACTED, CONTACTED, "1", detail=f"risky_callers={n}")
 
     def risky_callers(self, callee: Canonical, time: int) -> int:

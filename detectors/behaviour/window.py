@@ -45,7 +45,9 @@ _HALF = (1 << _HALF_BITS) - 1
 _DIGITS = (1 << _CALLEE_BITS) - 1
 _LOW = (1 << _LOW_BITS) - 1
 _NOW = (1 << _SIZE) - 1
-_FIELD = (1 << _BITS) - 1
+FIELD = (1 << _BITS) - 1
+_COUNTERS = (1 << len(COUNTERS) * _BITS) - 1
+COUNTER_AT = {name: i * _BITS for i, name in enumerate(COUNTERS)}  #: of each counter in ``View.halves``; ``FIELD`` wide
 _HEAD = (1 << _LOW_BITS + _BITS) - 1  # up to the first counter, that of all events
 _SKETCH_MASK = (1 << _SKETCH_BITS) - 1
 _AT = {name: _LOW_BITS + i * _BITS for i, name in enumerate(COUNTERS)}
@@ -54,7 +56,14 @@ _EVENTS = _AT["events"]
 _EVENT, _ATTEMPT, _ANSWERED, _SMS = _ONE["events"], _ONE["attempts"], _ONE["answered"], _ONE["sms"]
 _SEQUENTIAL, _VOICE_THEN_SMS = _ONE["sequential"], _ONE["voice_then_sms"]
 _CONTACT = [1 << _SKETCH + half + i for half in (0, _SIZE) for i in range(_SKETCH_BITS)]
-_CHANGES = {"cell": "cell_changes", "visited_plmn": "region_changes", "imei_hash": "imei_changes"}
+_CELL, _PLMN, _IMEI = (  # where the mark is, and what counts its changes
+    (_PLACES[mark], _ONE[counter])
+    for mark, counter in (
+        ("cell", "cell_changes"),
+        ("visited_plmn", "region_changes"),
+        ("imei_hash", "imei_changes"),
+    )
+)
 
 SHORT_MS = 10_000  #: a call that ends sooner after its answer was not what the callee hoped for
 SILENT_MS = 2_000  #: 47 CFR 64.1200(a)(7): abandoned unless an agent is there within two seconds of the answer
@@ -77,7 +86,12 @@ class View:
     def count(self, name: str) -> int:
         """One of ``COUNTERS``."""
         at = _AT[name]
-        return (self._packed >> at & _FIELD) + (self._now >> at & _FIELD)
+        return (self._packed >> at & FIELD) + (self._now >> at & FIELD)
+
+    @property
+    def halves(self) -> tuple[int, int]:
+        """All ``COUNTERS`` of both half windows, small enough to be taken apart fast: see ``COUNTER_AT``."""
+        return self._packed >> _LOW_BITS & _COUNTERS, self._now >> _LOW_BITS & _COUNTERS
 
     def ring_seconds(self) -> int:
         """Of ended calls, whole seconds of each."""
@@ -173,7 +187,7 @@ class CallerWindows:
                 self.late += 1
                 return 0
             head = packed & _HEAD
-        if (packed >> shift + _EVENTS & _FIELD if shift else head >> _EVENTS) == FULL:
+        if (packed >> shift + _EVENTS & FIELD if shift else head >> _EVENTS) == FULL:
             self._young[caller] = packed
             return _events(packed)
         low = changed = 0
@@ -249,7 +263,7 @@ class CallerWindows:
 
 
 def _events(packed: int) -> int:
-    return ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & _FIELD)
+    return ((packed & _HEAD) >> _EVENTS) + (packed >> _SIZE + _EVENTS & FIELD)
 
 
 def _ended(event: CallEvent) -> int:
@@ -267,12 +281,13 @@ def _ended(event: CallEvent) -> int:
 def _places(packed: int, event: Event) -> tuple[int, int]:
     """What an event adds to the marks, and to the counters of what changed with it."""
     low = add = 0
-    for name, at in _PLACES.items():
-        value = getattr(event, name, None)  # a card has no cell
+    cell = None if type(event) is CardEvent else event.cell  # type: ignore[union-attr]
+    for value, at, one in ((event.imei_hash, *_IMEI), (event.visited_plmn, *_PLMN), (cell, *_CELL)):
         if value is None:
             continue
-        hashed, before = 1 + crc32(value.encode()) % _FIELD, packed >> at & _FIELD
+        hashed, before = 1 + crc32(value.encode()) % FIELD, packed >> at & FIELD
         if before != hashed:
             low += hashed - before << at
-            add += _ONE[_CHANGES[name]] if before else 0
+            if before:
+                add += one
     return low, add

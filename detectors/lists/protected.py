@@ -40,9 +40,19 @@ _SCHEME = re.compile(r"(?:tel|sips?):")
 _SUPPRESSED_CLI = re.compile(r"[*#]3[01]#")  # 3GPP TS 22.030
 
 
-@lru_cache(maxsize=1 << 14)
+_ENDS = tuple(CORE)
+
+
 def dials_core(raw: str) -> bool:
     """Whether a number as dialled reaches a core number: read generously, for a wrong yes harms nobody."""
+    plain = raw.removeprefix("+")
+    if plain.isascii() and plain.isdigit():  # nearly every number, and nearly none has such an end
+        return plain.endswith(_ENDS) and _DIALLED.fullmatch(plain) is not None
+    return _dials_core(raw)
+
+
+@lru_cache(maxsize=1 << 14)
+def _dials_core(raw: str) -> bool:
     text = _SCHEME.sub("", unicodedata.normalize("NFKC", raw).strip().lower())
     if text.startswith("urn:service:sos"):  # RFC 5031
         return True
@@ -56,17 +66,20 @@ class Protected:
 
     def __init__(self, index: NumberIndex) -> None:
         self._index = index
+        self._listed = index.sizes[ListKind.PROTECTED] > 0
 
     def touches(self, event: Event) -> bool:
         """True if the acting or the called number is protected, in the raw *or* the normalised form."""
-        raws = [event.a_number, event.a_e164]
+        raws = {event.a_number, event.a_e164}
         if not isinstance(event, CardEvent):
-            raws += [event.b_number, event.b_e164]
+            raws |= {event.b_number, event.b_e164}
         return any(dials_core(raw) or self.covers(canonical(raw), event.time) for raw in raws if raw)
 
     def covers(self, number: str, time: int) -> bool:
         """True if this canonical number is protected at event time ``time`` (ms UTC)."""
         if number in CORE:
             return True
+        if not self._listed:
+            return False
         found = self._index.find(number, time)
         return found is not None and found.kind is ListKind.PROTECTED

@@ -17,6 +17,7 @@ ladder has, nor above the ceiling of ``FAILED_CLOSED`` if the policy names one, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -37,6 +38,23 @@ class Verdict(NamedTuple):
     action: Action
     score: float
     reasons: tuple[Reason, ...]
+
+
+_Sign = tuple[str, str, float | None]  #: code, version, weight of its own
+
+
+class _Sum(NamedTuple):
+    """What some signs amount to.
+
+    Attributes:
+        composites: that fired with them.
+        weights: of the signs, then of the composites.
+    """
+
+    composites: tuple[Evidence, ...]
+    weights: tuple[float, ...]
+    action: Action
+    score: float
 
 
 class GroupSum(Struct, frozen=True):
@@ -66,6 +84,7 @@ class Policy:
         self._caps = {name: group.cap for name, group in policy.groups.items()}
         self._ladder = sorted(((ACTIONS[step], score) for step, score in policy.ladder.items()), reverse=True)
         self.appeal = policy.appeal
+        self._known = lru_cache(maxsize=1 << 12)(self._sum)
         self._specs = self._symbols | {c.id: c for c in self._composites}
         for code in self._words.keys() - self._symbols.keys() - BUILT_IN.keys() - {c.id for c in self._composites}:
             raise RuleError(f"{rules.places.get(code, code)}: $.symbols.{code}: missing; every rule needs a weight")
@@ -73,31 +92,40 @@ class Policy:
             raise RuleError(f"policy.toml, weights.toml: $.symbols.{code}: no rule or detector has this id")
 
     def judge(
-        self, evidence: Sequence[Evidence], *, protected: bool, acts: Callable[[str], bool] = lambda _: True
+        self, evidence: Sequence[Evidence], *, protected: bool, acts: Callable[[str], bool] | None = None
     ) -> Verdict:
         """The verdict on one event.
 
         Args:
             protected: it touches a number that nothing may block.
-            acts: asked whether a composite acts; where not, its predecessor does, if it has one.
+            acts: asked whether a composite acts; where not, its predecessor does, if it has one. By default all act,
+                and what the same signs amounted to the last time needs no second sum.
         """
         counted = [e for e in evidence if e.code in self._symbols]
-        net: dict[str, float] = {}
-        for e in counted:
-            group = self._spec(e.code, e.version).group
-            net[group] = net.get(group, 0.0) + self.weigh(e)
-        # A group that is excused on the whole is no part of a composite.
-        present = {e.code for e in counted} | {f"group:{group}" for group, weight in net.items() if weight > 0}
-        composites = (c if acts(c.id) else self._older.get(c.id) for c in self._composites)
-        counted += [Evidence(c.id, c.id, str(c.version)) for c in composites if c and present.issuperset(c.all)]
-        reasons = tuple(self._reason(e, self.weigh(e)) for e in counted)
+        signs = tuple([(e.code, e.version, e.weight) for e in counted])
+        summed = self._known(signs) if acts is None else self._sum(signs, acts)
+        reasons = tuple(map(self._reason, (*counted, *summed.composites), summed.weights))
         if protected:
             # What nearly fired stays visible; it just cannot act.
             return Verdict(Action.ALLOW, 0.0, (self._reason(Evidence(PROTECTED, PROTECTED, "1"), 0.0), *reasons))
+        return Verdict(summed.action, summed.score, reasons)
+
+    def _sum(self, signs: Sequence[_Sign], acts: Callable[[str], bool] = lambda _: True) -> _Sum:
+        weights = [self._weight(*sign) for sign in signs]
+        net: dict[str, float] = {}
+        for (code, version, _), weight in zip(signs, weights, strict=True):
+            group = self._spec(code, version).group
+            net[group] = net.get(group, 0.0) + weight
+        # A group that is excused on the whole is no part of a composite.
+        present = {code for code, _, _ in signs} | {f"group:{group}" for group, weight in net.items() if weight > 0}
+        composites = [c if acts(c.id) else self._older.get(c.id) for c in self._composites]
+        fired = tuple(Evidence(c.id, c.id, str(c.version)) for c in composites if c and present.issuperset(c.all))
+        weights += [self.weigh(e) for e in fired]
         if ALLOWED in present:
-            return Verdict(Action.ALLOW, 0.0, reasons)
-        score = round(sum((share.counted for share in self.shares(reasons)), 0.0), 3)
-        return Verdict(min(self.reached(score), self.ceiling(reasons)), score, reasons)
+            return _Sum(fired, tuple(weights), Action.ALLOW, 0.0)
+        named = [*((code, version) for code, version, _ in signs), *((e.code, e.version) for e in fired)]
+        score = round(sum((share.counted for share in self._shares(named, weights)), 0.0), 3)
+        return _Sum(fired, tuple(weights), min(self.reached(score), self._ceiling(named, weights)), score)
 
     def at_least(self, verdict: Verdict, least: Action) -> Verdict:
         """The verdict on an event that could not be looked at in full, where that calls for some measure."""
@@ -111,13 +139,16 @@ class Policy:
         reason = self._reason(Evidence(FAILED_CLOSED, FAILED_CLOSED, "1"), 0.0)
         return Verdict(action, verdict.score, (*verdict.reasons, reason))
 
-    def shares(self, reasons: Iterable[Reason]) -> list[GroupSum]:
+    def shares(self, reasons: Sequence[Reason]) -> list[GroupSum]:
         """How each group of symbols enters the score, in order of appearance."""
+        return self._shares([(r.code, r.version) for r in reasons], [r.weight for r in reasons])
+
+    def _shares(self, named: Iterable[tuple[str, str]], weights: Iterable[float]) -> list[GroupSum]:
         sums: dict[str, float] = {}
-        for reason in reasons:
-            if reason.code in self._specs:
-                spec = self._spec(reason.code, reason.version)
-                sums[spec.group] = sums.get(spec.group, 0.0) + reason.weight
+        for (code, version), weight in zip(named, weights, strict=True):
+            if code in self._specs:
+                group = self._spec(code, version).group
+                sums[group] = sums.get(group, 0.0) + weight
         return [
             GroupSum(group, total, self._caps[group], min(max(total, 0.0), self._caps[group]))
             for group, total in sums.items()
@@ -131,17 +162,24 @@ class Policy:
         """The lowest score of a step."""
         return next((score for step, score in self._ladder if step is action), 0.0)
 
-    def ceiling(self, reasons: Iterable[Reason]) -> Action:
+    def ceiling(self, reasons: Sequence[Reason]) -> Action:
         """The highest step that these signs may lead to, however high the score."""
-        against = (ACTIONS[self._spec(r.code, r.version).ceiling] for r in reasons if r.weight > 0)
+        return self._ceiling([(r.code, r.version) for r in reasons], [r.weight for r in reasons])
+
+    def _ceiling(self, named: Iterable[tuple[str, str]], weights: Iterable[float]) -> Action:
+        against = (
+            ACTIONS[self._spec(*each).ceiling] for each, weight in zip(named, weights, strict=True) if weight > 0
+        )
         return max(against, default=Action.ALLOW)
 
     def weigh(self, evidence: Evidence) -> float:
         """The weight of a sign: its own (a list entry may carry one), or the policy's."""
-        if evidence.code not in self._specs:
+        return self._weight(evidence.code, evidence.version, evidence.weight)
+
+    def _weight(self, code: str, version: str, own: float | None) -> float:
+        if code not in self._specs:
             return 0.0
-        own = self._spec(evidence.code, evidence.version).weight
-        return own if evidence.weight is None else evidence.weight
+        return self._spec(code, version).weight if own is None else own
 
     def _spec(self, code: str, version: str) -> SymbolPolicy | Composite:
         """What a symbol weighs; a predecessor what it weighed."""

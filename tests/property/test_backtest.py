@@ -97,7 +97,7 @@ def report(found, before, after, blocked_from=Action.BLOCK):
 
 
 @given(logs(), snapshots, snapshots, st.permutations(range(SHARDS)), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_neither_processes_nor_batches_change_anything(log_and_labels, before, after, order, size):
     log, labels = log_and_labels
     whole = compare(before, after, log, labels, size=len(log))
@@ -107,7 +107,7 @@ def test_neither_processes_nor_batches_change_anything(log_and_labels, before, a
 
 
 @given(logs(), snapshots, snapshots, st.sampled_from([Action.WARN, Action.DELAY, Action.BLOCK]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_other_way_round_the_released_are_the_newly_blocked(log_and_labels, before, after, blocked_from):
     log, labels = log_and_labels
     there = report(compare(before, after, log, labels), before, after, blocked_from)
@@ -130,7 +130,7 @@ def test_the_other_way_round_the_released_are_the_newly_blocked(log_and_labels, 
 
 
 @given(logs(), snapshots, snapshots)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_figures_are_those_of_two_plain_engines(log_and_labels, before, after):
     """One shard here; counted the slow way."""
     log, labels = log_and_labels
@@ -156,7 +156,7 @@ def test_the_figures_are_those_of_two_plain_engines(log_and_labels, before, afte
 
 
 @given(logs(), snapshots)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_a_measure_rests_on_is_what_an_explanation_says(log_and_labels, side):
     """``detectors.explain`` judges the evidence again, which a back-test does not have; it knows no composites."""
     log, _ = log_and_labels
@@ -173,7 +173,7 @@ def weaker(one, other):
 
 
 @given(logs(), snapshots, snapshots)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_number_is_ever_shown(log_and_labels, before, after):
     log, labels = log_and_labels
     log = [type(e)(**{n: getattr(e, n) for n in e.__struct_fields__} | {"id": f"{e.a_number}-{e.id}"}) for e in log]

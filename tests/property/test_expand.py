@@ -55,7 +55,7 @@ def test_what_is_a_word_of_its_own_is_left_out_with_the_reason():
 
 
 @given(st.text(han, min_size=2, max_size=5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_forms_of_any_word_are_bounded_distinct_and_normalised(word):
     forms = expand(word).forms
     assert all(count <= MAX_FORMS for count in Counter(form.kind for form in forms).values())
@@ -64,7 +64,7 @@ def test_the_forms_of_any_word_are_bounded_distinct_and_normalised(word):
 
 
 @given(st.sampled_from(FORMS), st.sampled_from(["", " ", "*", "\u200b", "·"]), st.sampled_from(["", "您好,", "🎉"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_form_is_found_where_it_stands_however_it_is_spaced(chosen, between, before):
     keyword, kind, form = chosen
     text = before + between.join(form) + "!"

@@ -70,7 +70,7 @@ def test_what_every_detector_says_of_itself():
 
 
 @given(streams, contents)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_evidence_is_of_the_codes_that_its_detector_names_on_kinds_that_it_sees(events, entries):
     for detector in build_detectors(
         PACK, index(layer(entries)), AUTOMATON, Memory.empty(PACK, max_callers=1000), EAGER
@@ -83,7 +83,7 @@ def test_evidence_is_of_the_codes_that_its_detector_names_on_kinds_that_it_sees(
 
 
 @given(streams, contents, sizes)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_guard_over_what_does_not_fail_changes_nothing(events, entries, size):
     guard = Open()
     plain, guarded = engine(entries), engine(entries, guard=guard, on_fault=CLOSED)
@@ -117,7 +117,7 @@ def is_poison(event):
 
 
 @given(streams, contents, names, st.lists(st.integers(0, 500), min_size=1, max_size=9), sizes)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_an_event_on_which_a_detector_raises_costs_itself_only(events, entries, name, places, size):
     """Whatever a detector had left about it, and about others, before it raised."""
     found = mixed(events, places)
@@ -168,7 +168,7 @@ def _poison_counting(patched, name):
 
 
 @given(streams, contents, st.sets(names, min_size=1), sizes)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_detector_that_is_off_is_as_one_that_is_not_there_and_the_decisions_say_so(events, entries, off, size):
     def build(*parts):
         return tuple(d for d in build_detectors(*parts) if d.name not in off)
@@ -184,7 +184,7 @@ def test_a_detector_that_is_off_is_as_one_that_is_not_there_and_the_decisions_sa
 
 
 @given(streams, contents, st.sets(names), sizes)
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_what_fails_closed_is_at_least_that_and_only_where_something_failed(events, entries, off, size):
     entries = [*entries, listed(f"+86{PEOPLE[0]}", ListKind.PROTECTED)]
     guard = Open(frozenset(off))
@@ -205,7 +205,7 @@ def test_what_fails_closed_is_at_least_that_and_only_where_something_failed(even
 
 
 @given(streams, contents, sizes)
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_in_a_hurry_a_decision_is_that_of_an_engine_that_has_only_lists(events, entries, size):
     """But for what messages name: their texts are not read."""
     events = [msgspec.structs.replace(e, text="") if isinstance(e, SmsEvent) else e for e in events]
@@ -227,7 +227,7 @@ def test_in_a_hurry_a_decision_is_that_of_an_engine_that_has_only_lists(events, 
 
 
 @given(streams, contents, st.sampled_from([1, 2, 5, None]), sizes)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @example([call(PEOPLE[0], PEOPLE[1])], [listed(f"+86{PEOPLE[0]}")], 1, 1)
 def test_while_enforcement_is_off_all_pass_nothing_is_forgotten_and_no_brake_counts(events, entries, cap, size):
     stages = (

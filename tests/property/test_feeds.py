@@ -51,7 +51,7 @@ def test_as_it_is_it_is_taken(feed):
 
 
 @given(st.sampled_from(FILES), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_byte_that_is_altered_is_noticed(feed, name, data):
     good = (feed[0] / name).read_bytes()
     at = data.draw(st.integers(0, len(good) - 1))
@@ -62,7 +62,7 @@ def test_any_byte_that_is_altered_is_noticed(feed, name, data):
 
 
 @given(st.sampled_from(FILES), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_cut_or_addition_is_noticed(feed, name, data):
     good = (feed[0] / name).read_bytes()
     at = data.draw(st.integers(0, len(good) - 2))  # without its line feed a signature is the same
@@ -81,7 +81,7 @@ def tried(path):
 
 
 @given(data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_snapshot_made_by_hand_is_refused_or_holds_entries(tmp_path_factory, data):
     """The digests are right, whatever the arrays say: whoever signs can do that."""
     path = tmp_path_factory.getbasetemp() / "by_hand.lanjie"
@@ -104,7 +104,7 @@ def test_a_snapshot_made_by_hand_is_refused_or_holds_entries(tmp_path_factory, d
 
 
 @given(st.binary(max_size=300), st.sampled_from(["list.csv", "list.csv.gz", "list.csv.zst", "list.json"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_refused_or_a_list(tmp_path_factory, content, name):
     path = Path(tmp_path_factory.getbasetemp() / name)
     path.write_bytes(content)

@@ -40,7 +40,7 @@ def most_in(times, span):
     return max(sum(first <= time < first + span for time in times) for first in times)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(operations(), st.integers(0, 2**32 - 1))
 def test_an_operation_keeps_its_word(operation, seed):
     pattern, table = operation
@@ -61,7 +61,7 @@ def test_an_operation_keeps_its_word(operation, seed):
         assert len(acts) <= table["numbers"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 20), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_no_number_opens_more_often_than_it_may(after, numbers, seed):
     table = {"adapt": ["rotate"], "rotate_after": after, "numbers": numbers, "intensity": 0.2}

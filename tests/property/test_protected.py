@@ -25,7 +25,7 @@ from detectors.engine import Engine
 from detectors.keywords import Automaton
 from detectors.lists import Entry, ListKind, NumberLists
 from detectors.lists.entry import Provenance
-from detectors.lists.protected import CORE, Protected
+from detectors.lists.protected import CORE, Protected, dials_core
 from detectors.model.decision import Action
 from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.registry import NAMES
@@ -170,7 +170,7 @@ modes = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=8
 
 
 @given(worlds, events(), modes, st.sampled_from([1, 4, 1000]), st.integers(0, 1 << 16))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_nothing_at_all_blocks_a_protected_number(world, found, how, size, seed):
     with ExitStack() as stack:
         faults(world, seed, stack)
@@ -225,3 +225,14 @@ def test_each_threat_is_one_to_others(threat):
 @pytest.mark.parametrize("threat", THREATS)
 def test_without_the_protection_each_threat_is_carried_out(threat):
     assert threatened(threat, protect=False) - {"c0", "s0"}
+
+
+@given(
+    st.lists(
+        st.sampled_from([*sorted(CORE), "0", "86", "+", "17901", "731", "10", "138", "1", "2"]), min_size=1, max_size=6
+    )
+)
+def test_plain_digits_are_read_as_full_width_ones(parts):
+    """Plain digits go a shorter way; full-width ones, which mean the same, the long one."""
+    raw = "".join(parts)
+    assert dials_core(raw) == dials_core(raw.translate(WIDE))

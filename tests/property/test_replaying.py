@@ -132,7 +132,7 @@ def test_hashes_are_those_of_a_producer(keys):
     assert murmur2(keys).tolist() == [kafka_murmur2(key) & 0xFFFFFFFF for key in keys]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200)), piece=st.integers(1, 64))
 def test_a_digest_does_not_depend_on_how_its_bytes_came(data, cuts, piece, monkeypatch):
     monkeypatch.setattr("stream.replaying.tally._PIECE", piece)
@@ -192,7 +192,7 @@ class Moving(Decide):
         return b"".join(b"%s %d\n" % (event.id.encode(), self.now or 0) for event in events)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(times=st.lists(st.integers(T0 - 500, T0 + 3500) | st.just(T0 + 10**11), max_size=30), bad=st.integers(0, 30))
 def test_each_event_goes_by_its_own_time_whatever_comes_before_it(snapshot, tmp_path, times, bad):
     made = [replace(event, time=time) for event, time in zip(events(4, len(times)), times, strict=True)]

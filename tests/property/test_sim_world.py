@@ -31,7 +31,7 @@ def naive_share(since, until):
 
 
 @given(st.integers(0, 21 * 1440), st.integers(1, 3_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_share_is_the_sum_of_the_minutes(first, minutes):
     since = MONDAY + first * 60_000
     until = since + minutes * 60_000
@@ -39,7 +39,6 @@ def test_share_is_the_sum_of_the_minutes(first, minutes):
 
 
 @given(moments, moments, moments)
-@settings(deadline=None)
 def test_shares_add_up(a, b, c):
     a, b, c = sorted((a, b, c))
     rhythm = Rhythm.of_sms(OFFSET)
@@ -47,7 +46,6 @@ def test_shares_add_up(a, b, c):
 
 
 @given(moments, st.integers(1, 10**9), st.integers(0, 50), seeds)
-@settings(deadline=None)
 def test_moments_are_sorted_and_within(since, length, count, seed):
     found = Rhythm.of_calls(OFFSET).moments(np.random.default_rng(seed), count, since=since, until=since + length)
     assert len(found) == count
@@ -67,7 +65,6 @@ def test_the_busiest_hour_is_what_it_is_set_to():
 
 
 @given(st.lists(st.lists(st.integers(2, 12), min_size=1, max_size=30), min_size=1, max_size=6), seeds)
-@settings(deadline=None)
 def test_ties_go_both_ways(cities, seed):
     """Whatever the cities and degrees: the partner of my partner in a layer is I, in layers that both belong to."""
     degrees = np.array([d for city in cities for d in sorted(city, reverse=True)], dtype=np.uint8)
@@ -89,7 +86,7 @@ def test_ties_go_both_ways(cities, seed):
 
 
 @given(st.integers(2, 60), st.floats(1.1, 3.5), seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_drawn_acquaintances_are_acquaintances(size, exponent, seed):
     rng = np.random.default_rng(seed)
     degrees = np.sort(rng.integers(2, 20, size=size).astype(np.uint8))[::-1]
@@ -112,7 +109,6 @@ def test_the_closest_are_called_most():
 
 
 @given(st.floats(0.1, 7_000))
-@settings(deadline=None)
 def test_talk_below_is_a_distribution_function(seconds):
     assert 0 <= talk_below(seconds) <= talk_below(seconds * 1.01) <= 1
 
@@ -127,7 +123,6 @@ def test_talk_follows_it():
 
 
 @given(st.sampled_from(["personal", "codes", "school", "greetings"]), seeds)
-@settings(deadline=None)
 def test_texts_have_no_slot_left_and_fit_one_segment(kind, seed):
     for text in written(np.random.default_rng(seed), kind, 20):
         assert "{" not in text

@@ -1,5 +1,7 @@
 """Scores worked out by hand from tests/support/rules.py."""
 
+import random
+
 import pytest
 
 from detectors.engine import Snapshot
@@ -47,3 +49,27 @@ def test_protected_shows_what_nearly_fired():
     verdict = judge("LIST_BLOCK", "TEXT_BANK", protected=True)
     assert verdict.action.wire == "allow"
     assert [reason.code for reason in verdict.reasons] == ["PROTECTED", "LIST_BLOCK", "TEXT_BANK"]
+
+
+def test_what_was_summed_before_amounts_to_the_same():
+    rng = random.Random(1)
+    codes = [
+        "LIST_BLOCK",
+        "LIST_GREY",
+        "LIST_ALLOW",
+        "TEXT_BANK",
+        "TEXT_NOTICE",
+        "CALL_BURST",
+        "CALL_FANOUT",
+        "UNKNOWN",
+    ]
+    for _ in range(2_000):
+        evidence = [
+            Evidence(code, "rule", "1", weight=rng.choice([None, None, 0.0, 5.0, 70.0]), detail=str(rng.random()))
+            for code in rng.choices(codes, k=rng.randint(0, 4))
+        ]
+        anew = POLICY.judge(evidence, protected=False, acts=lambda _: True)
+        assert POLICY.judge(evidence, protected=False) == anew
+        assert [r.detail for r in anew.reasons if r.rule == "rule"] == [
+            e.detail for e in evidence if e.code != "UNKNOWN"
+        ]
