@@ -31,6 +31,7 @@ _FAR_SERVICE = re.compile(rf"(?:(?:\+86|0086)0?|0){_AREA}(1[02]\d{{3}}|9[56]\d{{
 # Dialled without its area code: no E.164 number can be made of it.
 _LOCAL = re.compile(r"([2-9]\d{6,7})")
 _NATIONAL = (_EMERGENCY, _SERVICE, _PORT, _FAR_SERVICE, _LOCAL)
+_MOBILE_0086 = re.compile(r"00861[3-9][0-9]{9}")
 _COLUMNS = np.arange(11)
 _PLUS_86 = np.frombuffer(b"+86", dtype=np.uint8) - ord("0")
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0\u2011\u2013/")
@@ -98,4 +99,6 @@ def canonical(raw: str, home: str = HOME) -> Canonical:
         return raw
     if len(raw) == 11 and home == HOME and raw[0] == "1" and raw[1] in "3456789" and raw.isascii() and raw.isdigit():
         return "+86" + raw
+    if len(raw) == 15 and home == HOME and _MOBILE_0086.fullmatch(raw):
+        return "+" + raw[2:]
     return _slow(raw, home) if raw else ""
