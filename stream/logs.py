@@ -117,10 +117,11 @@ class LogReader:
 
     def _of(self, path: str, name: str) -> Iterator[Block]:
         rest, first = b"", 1
-        for data in _unpack(self._blocks(path), name):
-            *lines, rest = (rest + data).split(b"\n")
+        for more in _unpack(self._blocks(path), name):
+            data = rest + more
+            *lines, rest = data.split(b"\n")
             if lines:
-                yield Block(name, first, _clean(lines, first))
+                yield Block(name, first, _clean(lines, first) if first == 1 or b"\r" in data else lines)
                 first += len(lines)
             if len(rest) > MAX_LINE:
                 raise LogError(f"{name}: a line of more than {MAX_LINE} bytes; expected one JSON object a line")

@@ -68,7 +68,7 @@ def decode_event(value: bytes | None, kind: str | None = None) -> Event:
     return event
 
 
-def decode_events(values: Sequence[bytes | None], kind: str) -> tuple[list[Event], dict[int, WireError]]:
+def decode_events(values: Sequence[bytes | None], kind: str | None) -> tuple[list[Event], dict[int, WireError]]:
     """The events in the values of a chunk, in order; and by position what is wrong with those that are none.
 
     A chunk in which all is well, as nearly every one, costs little more than the decoding itself.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,9 @@ from stream.logs import Block, LogError, LogReader
 from stream.replaying.job import Job
 from stream.replaying.resume import Resume
 from stream.replaying.route import Router
-from stream.wire import WireError, decode_event
+from stream.wire import decode_events
+
+_Batches = dict[int, tuple[list[Event], list[int]]]  #: shard -> events and their positions in the log
 
 
 class Reject(NamedTuple):
@@ -90,40 +92,69 @@ class Part:
 
     def _block(self, block: Block) -> Told:
         told = Told([], [], [], 0, self._reader.position)
-        batches: dict[int, tuple[list[Event], list[int]]] = defaultdict(lambda: ([], []))
-        own, first, position = self._own, self._first, self._position - 1
-        shards = self._router.route(block.lines)
-        for i, (raw, shard) in enumerate(zip(block.lines, shards, strict=True)):
-            if not raw or raw.isspace():
-                continue
-            position += 1
-            if position < self._after or not (first if shard is None else shard in own):
-                continue
-            try:
-                event = decode_event(raw)
-            except WireError as error:
-                told.rejects.append(Reject(position, block.where(i), error.code, str(error), raw))
-                continue
-            if self._moments and (epoch := bisect_right(self._moments, event.time)) != self._epoch:
+        found = self._events(block, told)
+        if self._moments:
+            self._decide_by_time(found, told)
+        else:
+            self._decide(found, told)
+        order = sorted(range(len(told.positions)), key=told.positions.__getitem__)
+        positions, lines = [told.positions[i] for i in order], [told.lines[i] for i in order]
+        told.rejects.sort(key=lambda reject: reject.position)
+        return told._replace(positions=positions, lines=lines, end=self._position)
+
+    def _events(self, block: Block, told: Told) -> _Batches:
+        """Those of our own shards, decoded, and where they are."""
+        lines, places, blank = block.lines, defaultdict[int, list[int]](list), list[int]()
+        for i, shard in enumerate(self._router.route(lines)):
+            if shard is not None:
+                places[shard].append(i)
+            elif lines[i] and not lines[i].isspace():
+                places[0].append(i)  # nearly surely no event; shard 0 is the first process's
+            else:
+                blank.append(i)
+        start, self._position = self._position, self._position + len(lines) - len(blank)
+        found: _Batches = {}
+        for shard in self._own & places.keys():
+            mine = places[shard]
+            positions = [start + i - bisect_left(blank, i) for i in mine] if blank else [start + i for i in mine]
+            past = bisect_left(positions, self._after)
+            found[shard] = self._decoded(block, mine[past:], positions[past:], told)
+        return found
+
+    def _decoded(
+        self, block: Block, mine: list[int], positions: list[int], told: Told
+    ) -> tuple[list[Event], list[int]]:
+        raw = [block.lines[i] for i in mine]
+        events, errors = decode_events(raw, None)
+        for n, error in errors.items():
+            told.rejects.append(Reject(positions[n], block.where(mine[n]), error.code, str(error), raw[n]))
+        return events, [position for n, position in enumerate(positions) if n not in errors] if errors else positions
+
+    def _decide_by_time(self, found: _Batches, told: Told) -> None:
+        """In the order of the log, as the job may move on with every event."""
+        by_position = sorted(
+            (position, shard, event)
+            for shard, (events, positions) in found.items()
+            for event, position in zip(events, positions, strict=True)
+        )
+        batches: _Batches = {}
+        for position, shard, event in by_position:
+            if (epoch := bisect_right(self._moments, event.time)) != self._epoch:
                 self._move(epoch, batches, told)
-            events, positions = batches[shard or 0]
+            events, positions = batches.setdefault(shard, ([], []))
             events.append(event)
             positions.append(position)
         self._decide(batches, told)
-        self._position = position + 1
-        order = sorted(range(len(told.positions)), key=told.positions.__getitem__)
-        positions, lines = [told.positions[i] for i in order], [told.lines[i] for i in order]
-        return told._replace(positions=positions, lines=lines, end=self._position)
 
-    def _move(self, epoch: int, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
+    def _move(self, epoch: int, batches: _Batches, told: Told) -> None:
         """What follows is of another time."""
         self._decide(batches, told)
         self._epoch = epoch
         self._job.move(self._moments[epoch - 1] if epoch else None)  # type: ignore[attr-defined]  # it has moments
 
-    def _decide(self, batches: dict[int, tuple[list[Event], list[int]]], told: Told) -> None:
+    def _decide(self, batches: _Batches, told: Told) -> None:
         for shard, (events, positions) in batches.items():
-            if lines := self._job.decide(shard, events, positions):
+            if events and (lines := self._job.decide(shard, events, positions)):
                 told.positions.extend(positions)
                 told.lines.extend(lines.splitlines())
         batches.clear()

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 #: Keys whose shard is remembered.
 KNOWN: Final = 1 << 21
+_UNKNOWN: Final = -1
 _M: Final = np.uint32(0x5BD1E995)
 _SEED: Final = 0x9747B28C
 
@@ -36,7 +37,7 @@ class Router:
 
     def __init__(self, shards: int) -> None:
         self._shards = shards
-        self._known: dict[str, int] = {}
+        self._known: dict[str | None, int | None] = {None: None}
 
     def route(self, lines: Sequence[bytes]) -> list[int | None]:
         """The shard of each; None for what is surely no event."""
@@ -44,10 +45,14 @@ class Router:
         known = self._known
         if len(known) >= KNOWN:
             known.clear()
-        if unknown := list({key for key in keys if key is not None and key not in known}):
-            hashes = murmur2([key.encode("utf-8", "surrogatepass") for key in unknown])
-            known.update(zip(unknown, ((hashes & 0x7FFFFFFF) % self._shards).tolist(), strict=True))
-        return [None if key is None else known[key] for key in keys]
+            known[None] = None
+        shards = [known.get(key, _UNKNOWN) for key in keys]
+        if _UNKNOWN not in shards:
+            return shards
+        unknown = list({key for key, shard in zip(keys, shards, strict=True) if shard == _UNKNOWN and key is not None})
+        hashes = murmur2([key.encode("utf-8", "surrogatepass") for key in unknown])
+        known.update(zip(unknown, ((hashes & 0x7FFFFFFF) % self._shards).tolist(), strict=True))
+        return [known[key] for key in keys]
 
 
 def _key(raw: bytes) -> str | None:

@@ -31,10 +31,9 @@ class Tally(Struct):
     def add(self, decisions: Sequence[Decision]) -> None:
         """Count."""
         self.decided += len(decisions)
-        self.actions.update(f"{decision.kind}/{decision.action}" for decision in decisions)
-        for decision in decisions:
-            if decision.reasons:
-                self.reasons.update(reason.code for reason in decision.reasons)
+        for (kind, action), count in Counter([(decision.kind, decision.action) for decision in decisions]).items():
+            self.actions[f"{kind}/{action}"] += count
+        self.reasons.update([reason.code for each in decisions if each.reasons for reason in each.reasons])
 
     def join(self, other: Tally) -> None:
         """Take what another has counted."""
