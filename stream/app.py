@@ -15,7 +15,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
@@ -29,17 +28,20 @@ from stream.breaker import Breakers
 from stream.checkpoints import Checkpoints
 from stream.clock import Clock, SystemClock
 from stream.condition import Condition
+from stream.log_level import LogLevel
+from stream.log_lines import set_up_logs
 from stream.loop import LoopPolicy
 from stream.metrics import Metrics
 from stream.outbox import AtLeastOnce, Outbox
 from stream.output import Output
 from stream.process import Deadline, StateFile
 from stream.progress import SESSION_TIMEOUT, Progress, StoodStill
-from stream.quiet import quiet_logs
 from stream.settings import Settings
 from stream.shards import Shards
 from stream.topics import ALL, DECISIONS, INPUTS, LISTS, RULES, dlq
 from stream.topics_admin import TopicsError, ensure_topics
+from stream.traces import Traces
+from stream.tracing import build_traces
 from stream.transactions import ExactlyOnce
 from stream.transport import ChunkApp, ChunkConsumer, ChunkSchema, Holder
 from stream.updates.brakes import Brakes
@@ -67,6 +69,7 @@ def build_app(
     fail: Callable[[BaseException], None],
     metrics: Metrics,
     progress: Progress,
+    traces: Traces | None = None,
     holder: Holder | None = None,
     clock: Clock | None = None,
 ) -> ChunkApp:
@@ -112,6 +115,7 @@ def build_app(
             metrics=metrics,
             clock=clock,
             progress=progress,
+            traces=traces or Traces(),
             deadline=settings.deadlines[topic.kind],
             lists_only_after=settings.lists_only_after,
         )
@@ -159,7 +163,7 @@ class Worker:
         return EXIT_FAILED if self.condition.failure else EXIT_OK
 
     async def _work(self) -> None:
-        settings = self.settings
+        settings, traces = self.settings, build_traces(self.settings)
         if await self._unless_stopped(self._topics_there()) is None:
             return
         if (snapshot := await self._unless_stopped(self._live.first())) is None:
@@ -192,7 +196,7 @@ class Worker:
         )
         self.condition.app = app = build_app(
             settings, engine=engine, outbox=outbox, fail=self._fail, metrics=self.metrics, clock=self.clock,
-            progress=progress, holder=shards,
+            progress=progress, traces=traces, holder=shards,
         )  # fmt: skip
         brakes = Brakes(settings, output, metrics=self.metrics, clock=self.clock)
         following = asyncio.create_task(
@@ -212,6 +216,7 @@ class Worker:
             await self._drain(app)
             await shards.stop()
             await output.stop()
+            await traces.stop()
 
     async def _topics_there(self) -> bool:
         """Wait for Kafka, and for our topics there."""
@@ -309,12 +314,7 @@ def _check_partitions(settings: Settings, output: Output) -> None:
 
 def run_worker(settings: Settings) -> int:
     """Run a worker in this process until SIGTERM, SIGINT or a failure. Returns the exit code."""
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    quiet_logs(SystemClock())
+    set_up_logs(settings.log_level, settings.log_format, SystemClock())
     # Not App(loop="uvloop"), which crashes in Faust 0.15; the policy also serves the consumer's thread.
     asyncio.set_event_loop_policy(LoopPolicy())
     registry = CollectorRegistry()
@@ -328,4 +328,5 @@ def run_worker(settings: Settings) -> int:
 
 
 async def _run(settings: Settings, registry: CollectorRegistry) -> int:
+    LogLevel(settings.log_level).listen()
     return await Worker(settings, registry=registry).run()

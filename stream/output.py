@@ -18,7 +18,7 @@ from mode import Service
 
 from stream.kafka import Kafka
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]  #: no other sequence: aiokafka's compiled part takes only lists
 Row = tuple[bytes | None, bytes, Headers]  #: key, value, headers
 Delivery = asyncio.Future[None]
 
@@ -92,8 +92,9 @@ class _Lane:
                     self._failed(error, [])
                     return
                 head.after = None
-            batch, held = self._pack()
+            held: list[_Parcel] = []
             try:
+                batch = self._pack(held)
                 # Returns once the batch before has left: meanwhile more is collected for the next one.
                 sent = await self._producer.send_batch(batch, self._topic, partition=self._partition)
             except Exception as error:  # noqa: BLE001 - whatever it is, these rows were not delivered
@@ -102,9 +103,9 @@ class _Lane:
             count = batch.record_count()
             sent.add_done_callback(lambda done, held=held, count=count: self._settle(done, held, count))
 
-    def _pack(self) -> tuple[Any, list[_Parcel]]:
-        """One batch of what waits, and the parcels of which it holds rows."""
-        batch, held = self._producer.create_batch(), []
+    def _pack(self, held: list[_Parcel]) -> Any:
+        """One batch of what waits; ``held`` takes the parcels of which it holds rows."""
+        batch = self._producer.create_batch()
         while self._waiting and self._waiting[0].after is None:
             parcel = self._waiting[0]
             start = self._row
@@ -121,7 +122,7 @@ class _Lane:
             self._waiting.popleft().open_parts -= 1
             self._row = 0
         batch.close()
-        return batch, held
+        return batch
 
     def _settle(self, done: asyncio.Future[Any], held: list[_Parcel], count: int) -> None:
         if done.cancelled():

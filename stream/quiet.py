@@ -1,4 +1,4 @@
-"""What the Kafka libraries say over and over while a broker is away: about 20 lines a second of the same few."""
+"""What libraries say over and over while a broker or collector is away: about 20 lines a second of the same few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream.clock import Clock
 EVERY: Final = 10.0
 #: Lines that are told apart; some libraries put what changes into the text itself.
 MOST: Final = 1_000
-LIBRARIES: Final = ("aiokafka", "faust", "kafka", "mode")
+LIBRARIES: Final = ("aiokafka", "faust", "kafka", "mode", "opentelemetry", "urllib3")
 
 
 class Seldom(logging.Filter):
@@ -39,8 +39,8 @@ class Seldom(logging.Filter):
             self._forget(now)
             self._passed[key] = now, 0
         if withheld:
-            record.msg = f"{record.getMessage()} [{withheld} more like this in the {now - since:.0f} s before]"
-            record.args = None
+            # Arguments stay apart from the text: log_masks.py looks at each.
+            record.msg = f"{record.msg} [{withheld} more like this in the {now - since:.0f} s before]"
         return True
 
     def _forget(self, now: float) -> None:

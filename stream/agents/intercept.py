@@ -29,6 +29,7 @@ from stream.outbox import Outbox, Outgoing
 from stream.output import Headers, Row
 from stream.progress import Progress
 from stream.topics import Topic
+from stream.traces import Traces
 from stream.transport import Chunk
 from stream.wire import decode_events, encode_timed
 
@@ -56,6 +57,7 @@ class _Work:
     letters: list[DeadLetter] = field(default_factory=list)
     shard: int = 0
     lists_only: bool = False
+    began: int = 0  #: ms UTC
     sent: float = 0.0  #: clock.monotonic()
     spent: dict[str, float] = field(default_factory=dict)  #: stage -> seconds
 
@@ -74,12 +76,13 @@ class Interceptor:
         metrics: Metrics,
         clock: Clock,
         progress: Progress,
+        traces: Traces,
         deadline: float,
         lists_only_after: float,
     ) -> None:
         self._topic, self._group = topic, group
         self._engine, self._outbox, self._fail = engine, outbox, fail
-        self._metrics, self._clock, self._progress = metrics, clock, progress
+        self._metrics, self._clock, self._progress, self._traces = metrics, clock, progress, traces
         self._deadline = deadline
         self._hurries: defaultdict[int, Hurry] = defaultdict(lambda: Hurry(lists_only_after))
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
@@ -106,8 +109,9 @@ class Interceptor:
             return
         self._metrics.events.labels(self._topic.name).inc(len(records))
         self._metrics.chunk_size.labels(self._topic.name).observe(len(records))
-        started = self._clock.monotonic()
+        started, began = self._clock.monotonic(), self._clock.wall_ms()
         work = self._decode(records)
+        work.began = began
         work.shard = key[1]
         work.lists_only = self._hurries[work.shard].at((self._clock.wall_ms() - records[0].timestamp) / 1000)
         self._observe(work, "decode", started)
@@ -122,9 +126,9 @@ class Interceptor:
     def _mark(self, work: _Work, first: int, last: int) -> None:
         """Say on the first decision what chunk it begins."""
         if work.rows:
-            key, value, _ = work.rows[0]
+            key, value, headers = work.rows[0]
             mark = Mark(self._group, self._topic.name, first, last, len(work.rows), work.lists_only)
-            work.rows[0] = key, value, [(HEADER, encode_mark(mark))]
+            work.rows[0] = key, value, [(HEADER, encode_mark(mark)), *headers]
 
     def _decode(self, records: Sequence[Record]) -> _Work:
         work = _Work()
@@ -172,10 +176,10 @@ class Interceptor:
         rows: list[Row] = [
             (
                 decision.subject.encode() or None,
-                encode_timed(decision, max(0, now - record.timestamp) * 1000),
-                _NO_HEADERS,
+                encode_timed(decision, age * 1000),
+                self._traces.carry(record.headers, decision.event_id) if record.headers else _NO_HEADERS,
             )
-            for decision, record in zip(decisions, records, strict=True)
+            for decision, record, age in zip(decisions, records, _ages(records, now), strict=True)
         ]
         self._observe(work, "encode", started)
         return decisions, rows
@@ -201,6 +205,11 @@ class Interceptor:
         for letter, count in Counter(letter.code for letter in work.letters).items():
             metrics.dead_letters.labels(topic, letter).inc(count)
         self._count(work.decisions)
+        if self._traces.told:
+            for record, decision in zip(work.records, work.decisions, strict=True):
+                self._traces.tell(
+                    record, decision.event_id, action=decision.action, start_ms=work.began, end_ms=self._clock.wall_ms()
+                )
 
     def _count(self, decisions: Sequence[Decision]) -> None:
         metrics, topic = self._metrics, self._topic.name

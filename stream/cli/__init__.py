@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 
 import click
 
 from detectors.model.errors import LanjieError
+from stream.given import CONFIG
 
 
 class Verb(NamedTuple):
@@ -52,8 +56,42 @@ VERBS: Final = {
     "dlq": Verb("stream.cli.dlq:dlq", "Dead letters: list, show, re-drive."),
     "feeds": Verb("stream.cli.feeds:feeds", "List feeds of other operators: sign, pull, status."),
     "keys": Verb("stream.cli.keys:keys", "Keys that sign changes and feeds: make, show."),
+    "config": Verb("stream.cli.config:config", "Show the settings in force, or check a file of them."),
     "dev": Verb("stream.cli.dev:dev", "Things a developer needs around the pipeline."),
 }
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Set while a command runs, also for the processes that it starts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _use(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.find_root().with_resource(_variable(CONFIG, value))
+
+
+_CONFIG: Final = click.Option(
+    ["--config"], metavar="FILE", expose_value=False, callback=_use, help=f"TOML file of settings. [env: {CONFIG}]"
+)
+
+
+def _configurable(command: click.Command | None) -> click.Command | None:
+    """Give ``--config`` to a verb and to its own verbs, also to those that it imports when they are called."""
+    if command is not None and _CONFIG not in command.params:
+        command.params.append(_CONFIG)
+        if isinstance(command, click.Group):
+            found = command.get_command
+            command.get_command = lambda ctx, cmd_name: _configurable(found(ctx, cmd_name))  # type: ignore[method-assign]
+    return command
 
 
 class LazyGroup(click.Group):
@@ -68,8 +106,7 @@ class LazyGroup(click.Group):
         if (verb := VERBS.get(cmd_name)) is None:
             return None
         module, _, name = verb.place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return _configurable(getattr(importlib.import_module(module), name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Without importing them."""

@@ -53,7 +53,8 @@ def _settings(given: dict[str, str | None]) -> Settings:
 @_option("topic_prefix")
 def worker(**given: str | None) -> None:
     """Decide the events on Kafka until SIGTERM, which drains and commits."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker has read what it would read again
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until the worker listens
     settings = _settings(given)
     if settings.checkpoint_seconds:
         keep_hashes(settings.checkpoint_folder)

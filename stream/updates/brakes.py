@@ -51,7 +51,7 @@ class Brakes:
     async def _tell(self, trip: Trip) -> None:
         alert = {"kind": BRAKE, "target": trip.name, "reason": trip.reason, "time": self._clock.wall_ms()}
         topic = self._settings.named(ALERTS).name
-        await self._output.send_one(topic, 0, trip.name.encode(), msgspec.json.encode(alert), ())
+        await self._output.send_one(topic, 0, trip.name.encode(), msgspec.json.encode(alert), [])
 
         async def plan(state: State, _: Store) -> Sequence[Put]:
             return demotion(state, trip.name, trip.serial, trip.reason)

@@ -256,7 +256,7 @@ class Live:
         )
         name = f"{self._settings.group}/{socket.gethostname()}/{os.getpid()}".encode()
         topic = self._settings.named(WORKERS).name
-        await output.send_one(topic, 0, name, msgspec.json.encode(told), ())
+        await output.send_one(topic, 0, name, msgspec.json.encode(told), [])
         await self._follower.save()
         contents = [c for held in state.feeds.values() for c in (held.value.content, held.value.live) if c]
         pack = [state.pack.value.content] if state.pack else []

@@ -6,13 +6,16 @@ Served from the worker's own loop: that it answers at all shows that the loop is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from stream.log_level import level_now
 from stream.wire import dump_json
+
+_PLACES: Final = ("/healthy", "/ready", "/metrics")
 
 
 class Probe(Protocol):
@@ -36,7 +39,7 @@ class HealthServer:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/", _json(lambda: {**probe.about(), "see": ["/healthy", "/ready", "/metrics"]})),
+                web.get("/", _json(lambda: {**probe.about(), "log_level": level_now(), "see": _PLACES})),
                 web.get("/healthy", _check("healthy", probe.sick)),
                 web.get("/ready", _check("ready", probe.unready)),
                 web.get("/metrics", _metrics(registry)),

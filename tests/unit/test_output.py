@@ -69,3 +69,14 @@ async def test_a_lane_in_which_somebody_else_has_written_does_not_know_its_end()
     assert lane.end is None
     await deliver(lane, 2)
     assert lane.end is None
+
+
+async def test_what_cannot_be_packed_fails_its_delivery():
+    failures = []
+    lane = _Lane(Producer(0, late=False), "topic", 0, failures.append)
+    delivery = asyncio.get_running_loop().create_future()
+    lane.add(_Parcel([(b"k", b"v", (("name", b"a tuple, where only lists are taken"),))], delivery))
+    (error,) = await asyncio.wait_for(asyncio.gather(delivery, return_exceptions=True), 10)
+    assert isinstance(error, TypeError)
+    assert failures == [error]
+    assert isinstance((await deliver(lane, 1))[0], TypeError)
