@@ -30,7 +30,7 @@ def keep_hashes(folder: Path) -> None:
         return
     if os.environ.get(SEED) != seed:
         os.environ[SEED] = seed
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were called
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as called  # nosec B606
 
 
 def _seed(folder: Path) -> str:

@@ -58,7 +58,8 @@ async def build_in_background(folder: Path | None) -> Automaton:
     if process.returncode:
         raise RuleError(errors.decode("utf-8", "replace").strip().removeprefix("Error: ")[-1000:])
     try:
-        built: Automaton = pickle.loads(data)  # noqa: S301 - from the process that we started ourselves
+        # nosemgrep: lanjie-unpickle - from the process that we started ourselves
+        built: Automaton = pickle.loads(data)  # noqa: S301  # nosec B301 # see above
     except (EOFError, pickle.UnpicklingError) as error:
         raise RuleError(f"the process that builds the automaton said too little: {error}; try again") from None
     return built

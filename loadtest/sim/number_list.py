@@ -49,13 +49,13 @@ def _entries(rng: Generator, start: int, numbers: Sequence[str], kind: Row | Non
     """``kind``: block or grey; None draws it."""
     for number in numbers:
         drawn = BLOCK if rng.random() < CONFIRMED else GREY
-        yield number, *(kind or drawn), *_dates(start - int(rng.integers(1, AGE_DAYS * DAY_MS)))
+        yield (number, *(kind or drawn), *_dates(start - int(rng.integers(1, AGE_DAYS * DAY_MS))))
 
 
 def _dates(added: int) -> Row:
     """Source, and when it is added and expires."""
     moments = (datetime.fromtimestamp(at // 1000, UTC) for at in (added, added + LIFE_DAYS * DAY_MS))
-    return "operator-sim", *(moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in moments)
+    return ("operator-sim", *(moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in moments))
 
 
 def _others(rng: Generator, world: Population, count: int) -> list[str]:

@@ -105,13 +105,16 @@ class BrokerProcess(ABC):
         """The process in its own session: Ctrl-C in our terminal does not reach it."""
         with self._console.open("ab") as console:
             output = console.fileno() if stdout is None else stdout
-            self._process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments  # nosec B603
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=console, start_new_session=True
             )
         if self.die_with_parent:
             # Not PR_SET_PDEATHSIG: that fires when the *thread* that forked ends, and exists on Linux only.
             script = f"read -r line; kill -9 {self._process.pid}"
-            self._watchdog = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+            # nosemgrep: lanjie-shell - what is put into it is a number that the system gave us
+            self._watchdog = subprocess.Popen(  # noqa: S603  # nosec B603 # see above
+                ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
+            )
         return self._process
 
     def _alive(self, pid: int) -> bool:
@@ -185,7 +188,7 @@ def _command_line(pid: int) -> str:
     if Path("/proc/self").exists():
         return ""
     ps = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]  # no /proc: macOS
-    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a fixed program  # nosec B603
 
 
 def tail(*files: Path) -> str:

@@ -46,7 +46,7 @@ class WorkerProcess:
         self.log = data_dir / "worker.log"
         self._clock = clock
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # ourselves, with our own arguments
                 [sys.executable, "-m", "stream.cli", "worker"],
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,

@@ -255,7 +255,7 @@ def _jars(path: str | None, timeout: float) -> Path:
 
 def _run(command: list[str], timeout: float, failure: KafkaUnavailable) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - programs found on the PATH, with our own arguments
+        done = subprocess.run(  # noqa: S603 - programs found on the PATH, with our own arguments  # nosec B603
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
             check=True, text=True,
         )  # fmt: skip

@@ -49,7 +49,7 @@ def _schema() -> Iterator[str]:
     for kind, cls in KINDS.items():
         yield from (kind, "kind")
         info = type_info(cls)
-        assert isinstance(info, StructType)  # noqa: S101 - for the type checker
+        assert isinstance(info, StructType)  # noqa: S101 - for the type checker  # nosec B101
         for each in info.fields:
             yield each.encode_name
             if isinstance(each.type, LiteralType):

@@ -171,7 +171,7 @@ class Follower:
 
     async def _wait_for_the_rest(self, state: State) -> None:
         """Of changes of which some records have arrived."""
-        assert self._tail is not None  # noqa: S101
+        assert self._tail is not None  # noqa: S101 - for the type checker  # nosec B101
         deadline = self._clock.monotonic() + WHOLE_WITHIN
         while (waits := self._incomplete()) and self._clock.monotonic() < deadline:
             self._take(await self._tail.more(_POLL), state)

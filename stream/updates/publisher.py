@@ -234,7 +234,7 @@ async def _exclusively(settings: Settings, work: Callable[[Writer], Awaitable[Re
                 reason = await refused.explain(settings.kafka, error, "change lists and rules")
                 raise ChangeError(f"{reason}; nothing has changed") from None
         # Spread, or all would come back at the same moment. This decides nothing: no seed is needed.
-        await asyncio.sleep(min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(min(1.0, _BACKOFF * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
     if made:
         raise ChangeError(
             "Kafka does not answer whether the change was made: see `lanjie changes log` before trying again"
