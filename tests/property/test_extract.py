@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.normalise.extract import extract, is_card
@@ -45,6 +45,8 @@ def test_a_phone_number_is_found_however_it_is_written(before, mobile, way, afte
     st.sampled_from([".", "。", "．", " . ", "[.]", "(点)", "点", "·"]),
     filler,
 )
+@example("", "vx00000", "com", ".", "")
+@example("", "wx12345-abc", "top", "点", "")
 def test_a_host_is_found_however_its_dots_are_written(before, name, suffix, dot, after):
     text = f"{before}，{name}{dot}{suffix}，{after}"
     (token,) = found(text)
