@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from detectors.model.decision import ACTIONS
+
 #: What a worker may be doing (``stream.condition``). Stalled: a chunk waits for its commit for too long.
 STATES: Final = (
     "waiting_for_kafka", "starting", "rebalancing", "recovering", "running", "stalled", "stopping", "failed",
 )  # fmt: skip
 STAGES: Final = ("decode", "decide", "encode", "deliver")
+RESULTS: Final = ("done", "refused")
 #: Seconds. Fine where the target is (a decision before the phone rings), coarse where it is lost anyway.
 END_TO_END_BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
@@ -26,6 +30,9 @@ END_TO_END_BOUNDS: Final = (
 STAGE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 CHANGE_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 RECOVERY_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+#: Where Linux says what a container may use: cgroup version 2, then 1, which has a number near 2^63 for no limit.
+LIMIT_FILES: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+NO_LIMIT: Final = 1 << 60
 CHUNK_BOUNDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 Lag = Mapping[tuple[str, int], int]
@@ -108,6 +115,23 @@ class StateCollector(Collector):
         state = self._source.state
         for each in STATES:
             family.add_metric([each], float(each == state))
+        yield family
+
+
+class MemoryLimitCollector(Collector):
+    """What the worker's container may use; nothing where there is no limit."""
+
+    def __init__(self, files: Sequence[Path] = LIMIT_FILES) -> None:
+        self._files = files
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus scrapes."""
+        family = GaugeMetricFamily("lanjie_memory_limit_bytes", "Memory that the worker's container may use.")
+        for file in self._files:
+            said = file.read_text(encoding="ascii").strip() if file.is_file() else ""
+            if said.isdecimal() and int(said) < NO_LIMIT:
+                family.add_metric([], int(said))
+                break
         yield family
 
 
@@ -237,6 +261,11 @@ class Metrics:
         self.ready = Gauge("lanjie_ready", "1 while the worker is ready.", registry=r)
         for stage in STAGES:
             self.stage.labels(stage)
+        for result in RESULTS:  # there from the start: a counter's first count then shows as an increase
+            self.checkpoints.labels(result)
+            self.reloads.labels(result)
+        for action in ACTIONS:
+            self.shadow.labels(action)
         self._count_faults(registry)
 
     def _count_faults(self, r: CollectorRegistry) -> None:
@@ -270,6 +299,7 @@ class Metrics:
         """Ask it when scraped."""
         self.registry.register(LagCollector(source.lag))
         self.registry.register(StateCollector(source))
+        self.registry.register(MemoryLimitCollector())
         self.in_flight.set_function(lambda: source.in_flight)
         self.recovering.set_function(lambda: source.recovering)
         self.ready.set_function(lambda: float(not source.unready()))
