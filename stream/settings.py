@@ -184,14 +184,14 @@ class Settings:
             *integer(1, 10_000),
             "Records handed over at once. More is cheaper per record; the first waits for the last.",
         ),
-    ] = 500
+    ] = 1_000
     max_in_flight: Annotated[
         int,
         Setting(
             *integer(1, 10_000),
             "Chunks fetched and not yet acknowledged; bounds memory to max_chunk * max_in_flight events.",
         ),
-    ] = 64
+    ] = 32
     data_dir: Annotated[
         Path, Setting(*FOLDER, "Where a worker leaves the file by which others find it, and what it remembers.")
     ] = Path(".lanjie")

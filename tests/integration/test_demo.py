@@ -45,6 +45,7 @@ def check(report, out):
     assert "3,025" in out
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("data", ["", "/nowhere"], ids=["data if there", "shipped sample"])
 def test_nothing_is_lost_on_a_real_kafka(kafka, tmp_path, data):
     report, out = run_demo(tmp_path, kafka, **({"LANJIE_DATA": data} if data else {}))

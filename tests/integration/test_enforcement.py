@@ -24,6 +24,7 @@ def cli(kafka: str, tmp_path: Path) -> Cli:
     return Cli(kafka, tmp_path)
 
 
+@pytest.mark.alone
 async def test_off_lets_all_pass_on_both_workers_and_on_takes_measures_again(pipeline: Pipeline):
     workers = await two(pipeline)
     settings, clock = settings_of(pipeline), SystemClock()
@@ -50,6 +51,7 @@ async def test_off_lets_all_pass_on_both_workers_and_on_takes_measures_again(pip
     assert {d.rules for d in on.values()} == {d.rules for d in before.values()}
 
 
+@pytest.mark.alone
 async def test_off_comes_in_time_also_behind_a_pack_that_has_to_be_built(pipeline: Pipeline):
     workers = await two(pipeline)
     settings, clock = settings_of(pipeline), SystemClock()

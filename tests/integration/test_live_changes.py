@@ -88,6 +88,7 @@ async def decided(pipeline: Pipeline, total: int) -> dict[str, Decision]:
     return {d.event_id: d for d in found}
 
 
+@pytest.mark.alone
 async def test_a_change_is_in_force_on_both_workers_and_no_event_is_left_out(pipeline: Pipeline):
     await two(pipeline)
     settings = settings_of(pipeline)

@@ -167,6 +167,7 @@ async def test_topics_of_different_size_are_refused(pipeline: Pipeline):
     assert "expected the same number of all: add partitions to the smaller ones" in worker.log[-1]
 
 
+@pytest.mark.alone
 async def test_a_static_member_that_is_back_in_time_disturbs_nobody(pipeline: Pipeline):
     """KIP-345: it has the shards that it had, without a rebalance."""
     events = calls(0, 400)

@@ -86,6 +86,7 @@ WAYS = {
 }
 
 
+@pytest.mark.alone
 def test_a_worker_does_not_wait_for_the_end_of_tls(secure: SecureKafka):
     """Without CLOSE_WITHIN one in three of these waits for 30 s."""
     kafka, topic = Settings.from_env(secure.certified()).kafka, f"t{uuid.uuid4().hex[:8]}."
