@@ -2,7 +2,7 @@
 
 A program enters the victim's number in the log-in forms of hundreds of services, and each sends its code. So every
 single message is harmless and comes from an honest sender; only their number is the crime, and there is nothing to
-rewrite. On the wire: messages of many 106 numbers to one person, several a second at the peak, and then none.
+rewrite. On the wire: messages of many 106 numbers to one person, about one a second for twenty minutes, then none.
 
 Sources: public warnings of 短信轰炸 (programs that call the code interfaces of registration pages); rates: see
 ``rates.py``.

@@ -32,6 +32,9 @@ SERVICES: Final = {
     "10086": 0.3, "10010": 0.1, "10000": 0.1, "12345": 0.1, "95598": 0.09, "114": 0.1, "12306": 0.1, "12315": 0.05,
     "96110": 0.03, "110": 0.01, "120": 0.015, "119": 0.005,
 }  # fmt: skip
+#: Of the texts of people, the share in which one asks somebody close for a verification code. Nobody has counted it; of
+#: 9,801 Chinese ham texts (``spam_ham_zh``) none does, so with 95 % it is less than this ("rule of three").
+ASKS_CODE: Final = 3 / 9801
 #: Milliseconds from one greeting to the next of the same person.
 GREETING_GAP: Final = (2_000, 5_000)
 
@@ -41,7 +44,7 @@ class People:
 
     def __init__(self, world: Population, profile: Profile, trades: Trades) -> None:
         self._world, self._benign, self._trades = world, profile.benign, trades
-        self._rng = generator(profile.seed, "people")
+        self._rng, self._rare = generator(profile.seed, "people"), generator(profile.seed, "rare texts")
         self._ids = (f"people-{n}" for n in count())
         self._calls = Rhythm.of_calls(profile.offset_ms, profile.benign.busiest_hour)
         self._sms = Rhythm.of_sms(profile.offset_ms, profile.benign.busiest_hour)
@@ -76,6 +79,8 @@ class People:
         receivers, _ = self._others(senders, self._benign.known_sms, SMS_REPEAT)
         numbers = written_forms(rng, self._world.numbers[receivers])
         texts = written(rng, "personal", total)
+        for i in np.flatnonzero(self._rare.random(total) < ASKS_CODE).tolist():
+            texts[i] = written(self._rare, "asks_code", 1)[0]
         return messages(self._ids, times, subscribers(rng, self._world, senders, PERSON), numbers, texts)
 
     def _others(self, people: Array, known: float, exponent: float) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from numpy.random import Generator
 
-Kind = Literal["personal", "codes", "school", "greetings"]
+Kind = Literal["personal", "asks_code", "codes", "school", "greetings"]
 Parts = tuple[str | tuple[str, ...], ...]
 
 _SLOT: Final = re.compile(r"\{(\w+)\}")

@@ -94,7 +94,7 @@ def _summary(page: Page, figures: Mapping[str, Any]) -> None:
 def _labels(page: Page, labels: Mapping[str, Any]) -> None:
     page.table(
         "Against the labels",
-        ("", "precision", "recall", "caught", "false alarms", "missed"),
+        ("side", "precision", "recall", "caught", "false alarms", "missed"),
         [
             (side, percent(found["precision"]), percent(found["recall"]), found["tp"], found["fp"], found["fn"])
             for side, found in ((side, labels[side]) for side in SIDES)
@@ -123,12 +123,14 @@ def _rules(page: Page, rules: Sequence[Mapping[str, Any]]) -> None:
         names = [name_of(row) for row in moving[:_SHOWN]]
         series = {kind.replace("_", " "): [row[kind] for row in moving[:_SHOWN]] for kind in CHANGES}
         page.plot("Events whose action changes, by rule", bars(names, series, unit="events"))
+    sides = {what: [f"{what} {side}" for side in SIDES] for what in ("fired", "alone", "precision")}
     changes = (kind.replace("_", " ") for kind in CHANGES)
     page.table(
         "By rule",
-        ("rule", "fired before", "after", "alone before", "after", *changes, "precision before", "after"),
-        [tuple(_rule(row)) for row in rules],
-        "Alone: events whose action would be weaker without this rule. The changes are those that come from the rule.",
+        ("rule", *sides["fired"], *sides["alone"], *changes, *sides["precision"]),
+        [tuple(_rule(row)) for row in (*moving, *(row for row in rules if row not in moving))],
+        "Those first from which most changes come. Alone: events whose action would be weaker without this rule. The "
+        "changes are those that come from the rule.",
     )
 
 
@@ -148,8 +150,8 @@ def name_of(rule: Mapping[str, Any]) -> str:
 def _overlap(page: Page, pairs: Sequence[Mapping[str, Any]]) -> None:
     page.table(
         "Rules that fire together, after",
-        ("rule", "rule", "events", "Jaccard"),
-        [(*map(name_of, pair["rules"]), pair["together"], pair["jaccard"]) for pair in pairs],
+        ("rule", "with", "events", "Jaccard"),
+        [(*map(name_of, pair["rules"]), pair["together"], f"{pair['jaccard']:.3f}") for pair in pairs],
     )
 
 
@@ -158,7 +160,7 @@ def _cost(page: Page, cost: Mapping[str, Any]) -> None:
         "Cost by family",
         ("family", *SIDES),
         [(row["family"], *(_micros(row[side]) for side in SIDES)) for row in cost["families"]],
-        f"{_COST}; the first {cost['events']:,} events of the log",
+        f"{_COST[0].upper()}{_COST[1:]}; the first {cost['events']:,} events of the log.",
     )
     page.table(
         "Cost of single rules",
@@ -186,15 +188,21 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
     yield row["subscriber"] or "withheld"
     yield f"{row['before']} to {row['after']}"
     yield f"+{row['stronger_events']:,} -{row['weaker_events']:,}"
-    where = f"line {example['position'] + 1:,}"
-    yield f"{example['kind']} {example['event']} ({where}) to {example['other'] or '-'}, {example['time']}"
+    yield "\n".join(
+        (
+            f"{example['kind']} {example['event']}".strip(),
+            f"line {example['position'] + 1:,}",
+            f"to {example['other'] or '-'}",
+            example["time"],
+        )
+    )
     yield from (why(example[side]) for side in SIDES)
 
 
 def why(decision: Mapping[str, Any]) -> str:
-    """The reasons in one line, Chinese and English."""
-    reasons = "; ".join(
+    """The reasons, one a line, Chinese and English."""
+    reasons = "\n".join(
         f"{'*' * (r['code'] in decision['rests_on'])}{r['code']} {r['weight']:+g} {r['zh']} / {r['en']}"
         for r in decision["reasons"]
     )
-    return f"{decision['action']} ({decision['score']:g}): {reasons or 'nothing'}"
+    return f"{decision['action']} ({decision['score']:g}):\n{reasons or 'nothing'}"

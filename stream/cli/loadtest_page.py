@@ -49,7 +49,8 @@ def _speed(found: Page, report: Mapping[str, Any]) -> None:
     over = report["over_time"]
     at = [step * over["step_seconds"] for step in range(len(over["due_per_second"]))]
     rates = {"due": over["due_per_second"], "decided": over["decided_per_second"]}
-    found.plot("Throughput", lines(at, rates, x_label="seconds", y_label="events a second"))
+    step = f"Steps of {over['step_seconds']} s; the last is not a whole one, so its rate is lower."
+    found.plot("Throughput", lines(at, rates, x_label="seconds", y_label="events a second"), step)
     if not report["latency_ms"]:
         found.text("Sent at once: there is no schedule that a latency could be taken from.")
         return

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no network, no font; for a laptop, the dark, and A4.
+"""A report as one HTML file that needs nothing else: no script, no network, no font; for a laptop, a phone, and A4.
 
     page = Page("Back-test", "rules 1-921e, March 2026")
     page.figures([("events", "66,192"), ("newly blocked", "12")])
@@ -6,15 +6,18 @@
     page.plot("by day", lines(days, {"block": blocked, "warn": warned}))
     page.write(Path("report.html"))
 
-All text is escaped. The same content gives the same bytes. Numbers of subscribers are for the caller to mask.
+All text is escaped. The same content gives the same bytes. Numbers of subscribers are for the caller to mask. What a
+browser makes of it is tested in ``tests/browser``.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from html import escape
 from io import StringIO
 from itertools import cycle
 from pathlib import Path
@@ -28,14 +31,20 @@ if TYPE_CHECKING:  # matplotlib is in the extra "reports"
     from matplotlib.figure import Figure
 
 TEMPLATE: Final = "page.html.j2"
-#: Told apart by the colour-blind too (Okabe and Ito 2008); without their yellow, which is lost on white.
-PALETTE: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F")
+#: Told apart by the colour-blind too (Okabe and Ito 2008): those of theirs with a contrast of 3 on the white and on the
+#: dark page (WCAG 2.2, 1.4.11); their orange, yellow and sky blue are lost on white.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F")
 _DASHES: Final = ("-", "--", ":", "-.")  # a copier has no colours
+_HATCHES: Final = ("", "//", "..", "xx")
 _WIDTH: Final = 7.2  # inches: the text of A4
 #: Text stays text: the reader's fonts have Chinese.
 _SVG: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "lanjie"}
-#: A cell that is set as a number: ``1,234``, ``97.2 %``, ``97.2% (96.6-97.8)``, or ``-`` for none.
-_NUMBER: Final = re.compile(r"-|[-+]?[0-9][0-9,.]*( ?%)?( ?\(.*\))?")
+#: A cell that is set as a number: ``1,234``, ``97.2 %``, ``97.2% (96.6-97.8)``, ``3 / -``, or ``-`` for none.
+_NUMBER: Final = re.compile(r"-|[-+]?[0-9][0-9,.]*( ?%)?( ?\(.*\))?|[0-9,-]+ / [0-9,-]+")
+#: A column with a cell wider than this, in half-width characters, is broken into lines.
+_LINE: Final = 32
+#: What is read aloud as Chinese in a page that is English.
+_HAN: Final = re.compile(r"[\u3400-\u9fff][\u3000-\u303f\u3400-\u9fff\uff01-\uff5e]*")
 _GROUP: Final = re.compile(r'<g id="[^"]*">')
 
 
@@ -51,15 +60,21 @@ class Page:
         self._parts: list[dict[str, Any]] = []
 
     def figures(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Headline numbers: ``(what it counts, the number as it is shown)``."""
-        self._parts.append({"is": "figures", "pairs": list(pairs)})
+        """Headline numbers: ``(what it counts, the number as it is shown)``; what is in brackets is set small."""
+        rows = [(name, *value.partition(" (")) for name, value in pairs]
+        self._parts.append(
+            {"is": "figures", "rows": [(name, number, mark.strip() + rest) for name, number, mark, rest in rows]}
+        )
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> None:
-        """A table. Numbers get thousands separators, None is ``-``; columns of numbers are aligned right."""
+        """A table. Numbers get thousands separators, None is ``-``; columns of numbers are aligned right.
+
+        The first column names the row. Lines of a cell are kept.
+        """
         cells = [[shown(cell) for cell in row] for row in rows]
-        right = [bool(cells) and all(_NUMBER.fullmatch(row[n]) for row in cells) for n in range(len(columns))]
+        styles = [_style([row[n] for row in cells]) for n in range(len(columns))]
         self._parts.append(
-            {"is": "table", "title": title, "columns": list(columns), "rows": cells, "right": right, "note": note}
+            {"is": "table", "title": title, "columns": list(columns), "rows": cells, "styles": styles, "note": note}
         )
 
     def plot(self, title: str, figure: Figure, note: str = "") -> None:
@@ -84,6 +99,7 @@ class Page:
             loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         )  # fmt: skip
+        environment.filters["spoken"] = _spoken
         return environment.get_template(TEMPLATE).render(title=self.title, subtitle=self.subtitle, parts=self._parts)
 
     def write(self, path: Path) -> None:
@@ -112,6 +128,22 @@ def shown(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
 
 
+def _spoken(text: str) -> str:
+    """As HTML, with what is Chinese marked as such."""
+    return _HAN.sub(r'<span lang="zh-CN">\g<0></span>', escape(text))
+
+
+def _style(cells: Sequence[str]) -> str:
+    """The class of a column: ``right`` of numbers, ``long`` of what does not fit on a line."""
+    if cells and all(map(_NUMBER.fullmatch, cells)):
+        return "right"
+    return "long" if any(_width(line) > _LINE for cell in cells for line in cell.splitlines()) else "short"
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
+
+
 def svg(figure: Figure) -> str:
     """A figure as an SVG element, the same bytes for the same figure."""
     from matplotlib import rc_context  # noqa: PLC0415 - an extra; who has a Figure has it
@@ -128,21 +160,38 @@ def svg(figure: Figure) -> str:
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[float]], *, unit: str = "") -> Figure:
     """Horizontal bars, the first label on top; several series are stacked. Each has as many values as labels.
 
+    Bars of one series have their value beside them.
+
     Raises:
         ReportError: matplotlib is not installed.
     """
     figure, axes = _axes(height=0.9 + 0.28 * len(labels))
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - an extra
+
     start = [0.0] * len(labels)
     rows = range(len(labels))
-    for colour, (name, values) in zip(cycle(PALETTE), series.items(), strict=False):
-        axes.barh(rows, values, left=start, height=0.7, color=colour, label=_plain(name))
+    for colour, hatch, (name, values) in zip(cycle(PALETTE), cycle(_HATCHES), series.items(), strict=False):
+        drawn = axes.barh(
+            rows,
+            values,
+            left=start,
+            height=0.7,
+            color=colour,
+            label=_plain(name),
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+        )
+        if len(series) == 1:
+            axes.bar_label(drawn, [f"{value:,.1f}".removesuffix(".0") for value in values], padding=4)
         start = [at + value for at, value in zip(start, values, strict=True)]
     axes.set_yticks(rows, [_plain(label) for label in labels])
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel(_plain(unit))
     axes.xaxis.set_major_formatter(_thousands)
     axes.grid(axis="x", alpha=0.3)
-    _legend(axes, len(series))
+    _legend(figure, len(series))
     return figure
 
 
@@ -153,7 +202,7 @@ def lines(
     x_label: str = "",
     y_label: str = "",
 ) -> Figure:
-    """Lines over numbers or moments; each series has as many values as ``x``, NaN where there is none.
+    """Lines over numbers or moments, from 0 up; each series has as many values as ``x``, NaN where there is none.
 
     Raises:
         ReportError: matplotlib is not installed.
@@ -172,11 +221,12 @@ def lines(
         axes.xaxis.set_major_locator(locator)
         formatter = ConciseDateFormatter(locator, tz=x[0].tzinfo)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel(_plain(x_label))
     axes.set_ylabel(_plain(y_label))
     axes.yaxis.set_major_formatter(_thousands)
     axes.grid(alpha=0.3)
-    _legend(axes, len(series))
+    _legend(figure, len(series))
     return figure
 
 
@@ -191,10 +241,10 @@ def _axes(*, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, count: int) -> None:
+def _legend(figure: Figure, count: int) -> None:
     """Above, where it hides nothing."""
     if count > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(count, 4), frameon=False)
+        figure.legend(loc="outside upper left", ncols=min(count, 4), frameon=False)
 
 
 def _thousands(value: float, _: float) -> str:

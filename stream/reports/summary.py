@@ -96,10 +96,10 @@ class Summary:
             yield Table(f"by {self.period.by}", (self.period.by, *heads), rows, f"Times of {self.period.zone.key}.")
         if self._reverified:
             events, cards = self.value("reverified", "events"), self.value("reverified", "cards")
-            yield Table("re-verifications", ("", "count"), [("re-verifications", events), ("of cards", cards)])
+            yield Table("re-verifications", ("what", "count"), [("re-verifications", events), ("of cards", cards)])
         said = [(name, self.value("input", name)) for name in ("read", "refused", "outside", "repeats")]
         yield Table(
-            "decisions read", ("", "count"), said, "Repeats of an event are counted once: the first that is read."
+            "decisions read", ("what", "count"), said, "Repeats of an event are counted once: the first that is read."
         )
 
     def _decisions(self) -> Table:
@@ -163,9 +163,10 @@ class Summary:
 
     @property
     def subtitle(self) -> str:
-        """Which period."""
+        """Which period, and where in it there are decisions."""
         since, until = self.period.bounds
-        return f"from {since or 'the first decision'} to before {until or 'the end'}, {self.period.zone.key}"
+        found = f"; decisions of {' to '.join(dict.fromkeys((self._parts[0], self._parts[-1])))}" if self._parts else ""
+        return f"from {since or 'the first decision'} to before {until or 'the end'}, {self.period.zone.key}{found}"
 
     def page(self) -> Page:
         """As HTML."""
@@ -177,7 +178,7 @@ class Summary:
                 name: [float(self.value("dealt_with", kind, part=part)) for part in self._parts]
                 for kind, name in (("call", "calls"), ("sms", "SMS"))
             }
-            page.plot(f"dealt with, by {self.period.by}", lines(moments, dealt))
+            page.plot(f"Dealt with, by {self.period.by}", lines(moments, dealt))
         for table in self.tables():
-            page.table(*table)
+            page.table(*table._replace(title=table.title[0].upper() + table.title[1:]))
         return page

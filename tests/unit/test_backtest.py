@@ -228,7 +228,7 @@ def test_what_is_written_has_no_number_and_no_text_of_the_log(report, log, label
             assert event.a_number not in text
             assert event.b_number not in text
         assert not any(sent in text for _, _, sent in SENT if sent not in ("hi", "hello"))
-    assert "无抵押贷款 / Loan without security" in written[2]
+    assert '<span lang="zh-CN">无抵押贷款</span> / Loan without security' in written[2]
 
 
 @pytest.mark.parametrize(

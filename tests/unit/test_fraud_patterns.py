@@ -90,7 +90,7 @@ CALLS = {
     "refund": 5 * 31.0,
     "sim_box": 32 * 120,
     "goip": 32 * 98.38,
-    "many_cards": 12 * 31.0 * 23 / 24,
+    "many_cards": 15 * 31.0 * 23 / 24,
     "woken_cards": 10 * 63.64 * 23.5 / 24,
     "roaming": 5 * 63.64 * 23.5 / 24,
     "wangiri": 8 * 250,
@@ -104,7 +104,7 @@ MESSAGES = {
     "account_rental": 2 * 89.82,
     "bulk_cards": 40 * 89.82 * 23 / 24,
     "fake_base_station": 80_000 / 12 / 6,
-    "sms_bombing": 3 * 300,
+    "sms_bombing": 3 * 1_000,
 }
 HOOKING = {
     "police",
@@ -185,7 +185,7 @@ def test_a_line_makes_one_call_at_a_time():
 def test_police_show_another_number():
     calls = phase(acted("police", intensity=5, hooked=0), "attempt")
     spoofed = [call for call in calls if call.presented_cli != call.a_number]
-    assert within(len(spoofed), binomial_range(len(calls), 0.4))
+    assert within(len(spoofed), binomial_range(len(calls), 362 / 2242))
     assert all("110" in call.presented_cli and call.network_cli == call.a_number for call in spoofed)
     assert {call.route for call in spoofed} == {"international"}
     assert {call.route for call in calls if call not in spoofed} == {"national"}
@@ -293,9 +293,9 @@ def test_bulk_cards_come_from_one_agent_within_minutes():
 def test_many_cards_have_one_identity_and_many_sellers():
     drafts = acted("many_cards")
     sold = cards_of(drafts, "sold")
-    assert len(sold) == 12
+    assert len(sold) == 15
     assert len({card.identity_hash for card in sold}) == 1
-    assert len({card.agent_id for card in sold}) == 12
+    assert len({card.agent_id for card in sold}) == 15
     assert len({card.channel for card in sold}) > 1
     assert {call.a_number for call in phase(drafts, "attempt")} <= {card.a_number for card in sold}
 
@@ -325,7 +325,7 @@ def test_a_bombardment_is_short_and_from_many_senders():
         by_victim.setdefault(event.b_number, []).append(event)
     assert len(by_victim) == 3
     for events in by_victim.values():
-        assert events[-1].time - events[0].time < 10 * MINUTE
+        assert events[-1].time - events[0].time < 20 * MINUTE
         assert len({event.a_number for event in events}) > 50
         assert all(re.search(r"\d{6}", event.text) for event in events)
         assert {event.route for event in events} == {"port"}

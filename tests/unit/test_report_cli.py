@@ -170,7 +170,7 @@ def test_no_number_and_no_markup_comes_out(folder):
         plain = text.replace("-", "").replace(" ", "").replace(",", "")
         assert [number for number in NUMBERS if number in plain] == []
     assert "<script" not in files[2]
-    assert "&lt;script&gt;封" in files[2]
+    assert '&lt;script&gt;<span lang="zh-CN">封' in files[2]
     assert "call ###########" in files[2]
     assert "d.jsonl:14: $: no decision" in result.stderr
     assert "d.jsonl:16: $.kind: expected call, sms, card" in result.stderr

@@ -103,10 +103,47 @@ def test_columns_of_numbers_are_right_aligned():
     page = Page("t")
     rows = [("a1", 1, "97.2% (96.6-97.8)", "2026-03-01"), ("b", None, "3 %", "2026-03-02")]
     page.table("t", ("name", "n", "share", "day"), rows)
-    heads = re.findall(r'<th scope="col"( class="right")?>(\w+)</th>', page.render())
-    assert [(name, bool(right)) for right, name in heads] == [
-        ("name", False), ("n", True), ("share", True), ("day", False),
-    ]  # fmt: skip
+    heads = re.findall(r'<th scope="col" class="(\w+)">(\w+)</th>', page.render())
+    assert heads == [("short", "name"), ("right", "n"), ("right", "share"), ("short", "day")]
+
+
+def test_a_column_with_a_long_cell_has_lines_and_chinese_counts_double():
+    page = Page("t")
+    rows = [("x" * 33, "字" * 17, "a\n" * 40, "12 / -"), ("x", "字", "b", "- / 3,000")]
+    page.table("t", ("latin", "han", "lines", "pair"), rows)
+    heads = re.findall(r'<th scope="col" class="(\w+)">', page.render())
+    assert heads == ["long", "long", "short", "right"]
+
+
+def test_chinese_is_told_to_who_reads_aloud():
+    page = Page("t")
+    page.table("t", ("原因", "reason"), [("冒充银行，积分兑现 / Poses as a bank <b>", 1)])
+    html = page.render()
+    assert '<html lang="en">' in html
+    assert '<span lang="zh-CN">原因</span>' in html
+    assert '<span lang="zh-CN">冒充银行，积分兑现</span> / Poses as a bank &lt;b&gt;' in html
+
+
+def test_bars_of_one_series_say_their_value_and_stacked_ones_differ_in_more_than_colour():
+    one, two = Page("t"), Page("t")
+    one.plot("p", bars(["a", "b"], {"share": [57.14, 1234.0]}))
+    two.plot("p", bars(["a"], {"x": [1], "y": [2]}))
+    assert [text in one.render() for text in (">57.1<", ">1,234<")] == [True, True]
+    assert ("<pattern" in one.render(), "<pattern" in two.render()) == (False, True)
+
+
+def test_lines_begin_at_zero():
+    page = Page("t")
+    page.plot("p", lines([1, 2], {"rate": [1_900.0, 2_100.0]}))
+    assert ">0<" in page.render()
+
+
+def test_an_interval_is_set_small():
+    page = Page("t")
+    page.figures([("share", "3.2% (2.6-3.9)"), ("events", "1,234")])
+    html = page.render()
+    assert "<dd>3.2% <small>(2.6-3.9)</small></dd>" in html
+    assert "<dd>1,234</dd>" in html
 
 
 def test_a_table_of_nothing_and_a_line_of_one_point():

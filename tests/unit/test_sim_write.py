@@ -59,6 +59,15 @@ def test_another_seed_gives_another_log(folder, tmp_path):
     assert report["events_sha256"] != json.loads((folder / PROFILE).read_bytes())["events_sha256"]
 
 
+def test_ordinary_people_hardly_ever_ask_for_a_code(log):
+    texts = [event.text for event, truth in log if isinstance(event, SmsEvent) and truth.cls == "person"]
+    asking = [text for text in texts if "验证码" in text]
+    mean = len(texts) * 3 / 9801
+    assert 1 < mean < 3
+    assert len(asking) <= mean + Z * math.sqrt(mean) + 1, "Poisson"
+    assert len(set(texts)) > len(texts) / 2
+
+
 def test_profile_json_says_what_is_in_the_log(folder, log):
     report = json.loads((folder / PROFILE).read_bytes())
     lines = b"".join(line.raw + b"\n" for line in LogReader([str(folder / EVENTS)]))
