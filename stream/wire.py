@@ -132,11 +132,6 @@ def ce_headers(event: Event) -> list[tuple[str, bytes]]:
     ]
 
 
-def encode_timed(decision: Decision, latency_us: int) -> bytes:
-    """The decision as it goes on the wire, with its latency: the last field, so it is simply put at the end."""
-    return b'%b,"latency_us":%d}' % (_encode(decision)[:-1], latency_us)
-
-
 def decode_decision(value: bytes) -> Decision:
     """A decision read back from its topic or file.
 

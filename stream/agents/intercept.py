@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import faust
+import msgspec
 from aiokafka.structs import ConsumerRecord as Record
 
 from detectors.model.decision import Decision
@@ -31,9 +32,10 @@ from stream.progress import Progress
 from stream.topics import Topic
 from stream.traces import Traces
 from stream.transport import Chunk
-from stream.wire import decode_events, encode_timed
+from stream.wire import decode_events, encode_decision
 
 log = logging.getLogger(__name__)
+_replace = msgspec.structs.replace
 _NO_HEADERS: Headers = []
 
 
@@ -176,7 +178,7 @@ class Interceptor:
         rows: list[Row] = [
             (
                 decision.subject.encode() or None,
-                encode_timed(decision, age * 1000),
+                encode_decision(_replace(decision, latency_us=age * 1000)),
                 self._traces.carry(record.headers, decision.event_id) if record.headers else _NO_HEADERS,
             )
             for decision, record, age in zip(decisions, records, _ages(records, now), strict=True)

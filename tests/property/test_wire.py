@@ -14,7 +14,6 @@ from stream.wire import (
     decode_events,
     encode_decision,
     encode_event,
-    encode_timed,
 )
 from tests.support.events import events
 
@@ -127,8 +126,3 @@ decisions = st.builds(
 @given(decisions)
 def test_decision_round_trip(decision):
     assert decode_decision(encode_decision(decision)) == decision
-
-
-@given(decisions, st.integers(0, 2**53))
-def test_the_latency_is_put_where_encoding_would_put_it(decision, latency):
-    assert encode_timed(decision, latency) == encode_decision(msgspec.structs.replace(decision, latency_us=latency))
