@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench quality chaos clean lock
+.PHONY: help demo test lint format bench bench-smoke quality chaos clean lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / - /'
@@ -21,8 +21,18 @@ $(STAMP): pyproject.toml requirements.lock
 demo: $(STAMP)   ## real Kafka, one worker, a real log through it, a summary (KEEP=1 leaves it running)
 	@$(BIN)/lanjie demo $(if $(KEEP),--keep) $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP))
 
-test: $(STAMP)   ## unit, property, contract and integration tests (starts its own Kafka)
+test: $(STAMP)   ## unit, property, contract and integration tests (start their own Kafka; ARGS="-k dlq" for some)
+ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
+else
+	@$(BIN)/pytest -m "not alone" --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest -m alone
+endif
+
+.PHONY: test-deploy
+test-deploy: $(STAMP) ## containers, rules, dashboards, manifests; then the stack for real (Debian, as root; ARGS="-k 'not live'")
+	@deploy/standin/install.sh
+	@$(BIN)/pytest -m "deploy or not deploy" tests/deploy $(ARGS)
 
 lint: $(STAMP)   ## ruff, mypy --strict, the four dependency contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
@@ -30,10 +40,11 @@ lint: $(STAMP)   ## ruff, mypy --strict, the four dependency contracts
 format: $(STAMP) ## rewrite the sources in the house format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(STAMP)  ## each stage beside the floor; lanjie against a stock Faust agent and bare aiokafka; a large import under load
-	@$(BIN)/python -m tests.benchmarks.stages
-	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
-	@$(BIN)/python -m tests.benchmarks.changes
+bench: $(STAMP)  ## the floor, the peers, latency, growth, memory -> tests/benchmarks/RESULTS.md (ARGS="--parts peers")
+	@$(BIN)/python -m tests.benchmarks run $(ARGS)
+
+bench-smoke: $(STAMP) ## two minutes: whether the ratios are still those of tests/benchmarks/results.json
+	@$(BIN)/python -m tests.benchmarks smoke $(ARGS)
 
 quality: $(STAMP) ## what is caught and who is troubled, on published data -> tests/benchmarks/QUALITY.md
 	@$(BIN)/python -m tests.benchmarks.quality --date $$(date -u +%F) $(ARGS)

@@ -1,186 +1,167 @@
-"""lanjie against its peers on one broker, in turn, with the same events: ratios, not absolute figures.
-
-    make bench                          # 3 rounds
-    make bench ARGS="--rounds 5 --lists 2240000"
-
-Each contender is a fresh process that finds its topics already full. The clock is the broker's own append time of
-the first and the last decision, so start-up does not count and no contender times itself.
-"""
+"""One run of the benchmark: the machine, one broker, the parts that were asked for, one after the other."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import logging
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time  # noqa: TID251 - a benchmark reads the clock
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any, Final
 
-import psutil
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from rich.console import Console
-from rich.table import Table
+import msgspec
+import uvloop
 
-from stream.cli.kafka_local import find_kafka
-from stream.kafka import Kafka
-from stream.topics import ALL, DECISIONS, topic_for
-from stream.wire import dump_json, encode_event
-from tests.benchmarks.events import list_lines, workload
+from detectors.model.events import SmsEvent
+from tests.benchmarks import machine
+from tests.benchmarks.broker import Broker, started
+from tests.benchmarks.contenders import Place, PlaceOf
+from tests.benchmarks.growth import CURVES
+from tests.benchmarks.parts import latency, memory, partitions, peers, scaling
+from tests.benchmarks.schema import WORKER, Curve, Floor, Results, Workload
+from tests.benchmarks.workload import (
+    CALLERS,
+    LISTED,
+    NUMBERS,
+    PARTITIONS,
+    PREFIXES,
+    make_lists,
+    rows_of,
+    traffic,
+)
 
-HERE = Path(__file__).parent
-QUIET = 10  # looks in a row, 0.05 s apart, in which nothing more came
-CONTENDERS = {
-    # name: (events per round, command). The stock agent is slow, and its rate does not depend on the count.
-    "lanjie worker": (200_000, lambda *_: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
-    "lanjie worker, exactly once": (200_000, lambda *_: [str(Path(sys.executable).with_name("lanjie")), "worker"]),
-    "bare aiokafka": (200_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.bare_aiokafka", *a]),
-    "stock Faust agent": (16_000, lambda *a: [sys.executable, "-m", "tests.benchmarks.peers.stock_faust", *a]),
-}
-
-
-async def prepare(bootstrap: str, prefix: str, count: int) -> None:
-    """Create the topics of one run and fill them."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    stamped = {"message.timestamp.type": "LogAppendTime"}
-    await admin.create_topics(
-        [NewTopic(prefix + t.name, t.partitions, 1, topic_configs=stamped if t is DECISIONS else {}) for t in ALL]
-    )
-    await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=1 << 18)
-    await producer.start()
-    pending = [
-        await producer.send(
-            prefix + topic_for(event).name,
-            encode_event(event),
-            event.a_number.encode(),
-        )
-        for event in workload(count)
-    ]
-    await asyncio.gather(*pending)
-    await producer.stop()
+PARTS: Final = ("floor", "peers", "latency", "growth", "scaling", "memory")
 
 
-async def finished(bootstrap: str, prefix: str, count: int, process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Wait for ``count`` decisions. Returns (seconds from the first to the last, the process's CPU seconds)."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    tps = [TopicPartition(prefix + DECISIONS.name, p) for p in range(DECISIONS.partitions)]
-    cpu_at_first: float | None = None
-    used = psutil.Process(process.pid)
-    before = quiet = 0
-    while True:
-        done = sum((await consumer.end_offsets(tps)).values())
-        if done and cpu_at_first is None:
-            cpu_at_first = sum(used.cpu_times()[:2])
-        # Markers of transactions have offsets too: so it is done when there is as much, and no more comes.
-        quiet = quiet + 1 if done == before else 0
-        before = done
-        if done >= count and quiet >= QUIET:
-            break
-        if process.poll() is not None:
-            raise RuntimeError(f"{prefix}: the contender exited with {process.returncode} after {done} of {count}")
-        await asyncio.sleep(0.05)
-    cpu = sum(used.cpu_times()[:2]) - (cpu_at_first or 0.0)
-    first, last = [], []
-    consumer.assign(tps)
-    for tp, end in (await consumer.end_offsets(tps)).items():
-        for offset, into in ((0, first), (max(0, end - 2), last)):  # the very last may be a marker, which nobody gets
-            if end:
-                consumer.seek(tp, offset)
-                into += [record.timestamp for record in (await consumer.getmany(tp, timeout_ms=5_000))[tp]]
-    await consumer.stop()
-    return (max(last) - min(first)) / 1000, cpu
+@dataclass(frozen=True)
+class Plan:
+    """What to measure. Counts are for a machine of two cores and some ten minutes in all.
+
+    Attributes:
+        rounds: of what has a bar to meet.
+        fewer: rounds of what has none.
+        events: of a contender in a round.
+        floor_events: of each kind in a round of the engine alone.
+        memory_callers: of the worker whose memory is measured.
+        quick: also leave the dear points of the curves out; for trying the benchmark itself.
+    """
+
+    parts: tuple[str, ...] = PARTS
+    contenders: tuple[str, ...] = peers.NAMES
+    kinds: tuple[str, ...] = ("sms", "call", "mix")
+    rounds: int = 5
+    fewer: int = 3
+    events: int = 120_000
+    floor_events: int = 20_000
+    numbers: int = NUMBERS
+    memory_callers: int = memory.CALLERS
+    quick: bool = False
 
 
-async def one(name: str, bootstrap: str, round_no: int, lists: Path) -> dict[str, float]:
-    """One run of one contender."""
-    count, command = CONTENDERS[name]
-    prefix = f"bench{os.getpid()}.{round_no}.{list(CONTENDERS).index(name)}."
-    await prepare(bootstrap, prefix, count)
-    env = os.environ | {
-        "LANJIE_BOOTSTRAP": bootstrap,
-        "LANJIE_TOPIC_PREFIX": prefix,
-        "LANJIE_GROUP": prefix + "group",
-        "LANJIE_LISTS": f"block:{lists}",
-        "LANJIE_METRICS_PORT": "0",
-        "LANJIE_DELIVERY": "exactly-once" if "exactly once" in name else "at-least-once",
-    }
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command(bootstrap, prefix, str(lists)), env=env, stdout=log, stderr=log)  # noqa: ASYNC220
-        try:
-            seconds, cpu = await asyncio.wait_for(finished(bootstrap, prefix, count, process), 300)
-        finally:
-            process.kill()
-            process.wait()
-    return {"events_per_second": count / seconds, "events_per_cpu_second": count / cpu}
+class Bench:
+    """The parts, in the order in which they need one another."""
+
+    def __init__(self, plan: Plan, home: Path) -> None:
+        self.plan, self.home, self._places = plan, home, count()
+        home.joinpath("lists").mkdir()
+        self.lists = make_lists(home / "lists", plan.numbers)
+        self.events = traffic(plan.events, self.lists.listed)
+        self.rows = rows_of(self.events)
+
+    def workload(self) -> Workload:
+        """For the report."""
+        lists, texts = self.lists, [len(event.text) for event in self.events if isinstance(event, SmsEvent)]
+        return Workload(
+            numbers=lists.numbers, prefixes=PREFIXES, patterns=lists.pattern_count, rules=lists.rules,
+            events=self.plan.events, callers=CALLERS, listed=LISTED, text=round(statistics.mean(texts), 1),
+            partitions=PARTITIONS, build_seconds=round(lists.build_seconds, 1),
+        )  # fmt: skip
+
+    def floor(self, results: Results) -> None:
+        """The engine alone, in a process of its own."""
+        plan = self.plan
+        args = ["--rounds", plan.rounds, "--count", plan.floor_events, "--lists", self.home / "lists", "--json"]
+        results.floor = alone("stages", *args, "--kinds", *plan.kinds, type=dict[str, Floor])
+
+    def growth(self, results: Results) -> None:
+        """The curves of the engine, each in a process of its own."""
+        results.growth = results.growth or {}
+        quick = ["--quick"] if self.plan.quick else []
+        for name in CURVES:
+            results.growth[name] = alone("growth", name, "--rounds", self.plan.rounds, *quick, type=Curve)
+
+    async def on_kafka(self, results: Results) -> None:
+        """All that needs a broker."""
+        plan, parts = self.plan, self.plan.parts
+        with started(self.home / "kafka") as broker:
+            place_of = self._place_of(broker)
+            if "peers" in parts:
+                names, why = peers.usable(plan.contenders)
+                results.skipped |= why
+                results.peers = await peers.measure(place_of, broker, self.rows, plan.rounds, names)
+            if "latency" in parts:
+                capacity = await self._capacity(place_of, broker, results)
+                results.latency = await latency.measure(place_of, self._enough(capacity), plan.rounds, capacity)
+            if "scaling" in parts:
+                results.scaling = await scaling.measure(place_of, broker, self.rows, plan.fewer)
+            if "growth" in parts:
+                counts = partitions.COUNTS[:2] if plan.quick else partitions.COUNTS
+                curve = await partitions.measure(place_of, broker, self.events, plan.fewer, counts)
+                results.growth = {"partitions": curve}
+            if "memory" in parts:
+                results.memory = await memory.measure(place_of, plan.rounds - 1, plan.memory_callers)
+
+    def _place_of(self, broker: Broker) -> PlaceOf:
+        def place() -> Place:
+            number = next(self._places)
+            return Place(broker.bootstrap, f"bench{number}.", self.home / f"run{number}", self.lists)
+
+        return place
+
+    async def _capacity(self, place_of: PlaceOf, broker: Broker, results: Results) -> float:
+        """Of the worker, as measured among its peers, or now."""
+        runs = (results.peers or {}).get(WORKER)
+        if not runs:
+            runs = (await peers.measure(place_of, broker, self.rows, 1, [WORKER]))[WORKER]
+        return statistics.median(run.rate for run in runs)
+
+    def _enough(self, capacity: float) -> list[Any]:
+        """Rows for a run of the latency part."""
+        needed = int(capacity * latency.SHARE * latency.SECONDS)
+        if needed <= len(self.rows):
+            return self.rows
+        return rows_of(traffic(needed, self.lists.listed))
 
 
-async def measure(bootstrap: str, rounds: int, lists: Path) -> dict[str, list[dict[str, float]]]:
-    """All contenders in turn, ``rounds`` times: a slow minute of the machine hits them alike."""
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-    for round_no in range(rounds):
-        for name, runs in results.items():
-            runs.append(await one(name, bootstrap, round_no, lists))
-            rate = runs[-1]["events_per_second"]
-            print(f"round {round_no + 1}/{rounds} {name}: {rate:,.0f} events/s", file=sys.stderr)  # noqa: T201
+def alone(module: str, *args: object, type: Any) -> Any:  # noqa: A002 - msgspec's own name for it
+    """What a module of the benchmark prints, run on the worker's core."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *map(str, args)]
+    with machine.on(machine.WORKER_CORES):
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout, type=type)
+
+
+def measure(plan: Plan) -> Results:
+    """Everything, in a folder that is removed."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic made a moment ago is asked for again
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, machine.on(machine.BROKER_CORES):
+        where, now = machine.describe(), datetime.now(UTC)
+        bench = Bench(plan, Path(folder))
+        results = Results(
+            date=now.strftime("%Y-%m-%d %H:%M UTC"), seconds=0.0, rounds=plan.rounds, commit=machine.commit(),
+            machine=where, workload=bench.workload(),
+        )  # fmt: skip
+        if "floor" in plan.parts:
+            bench.floor(results)
+        if set(plan.parts) - {"floor"}:
+            uvloop.run(bench.on_kafka(results))  # the driver is to be late as little as can be
+        if "growth" in plan.parts:
+            bench.growth(results)
+        results.seconds = round(time.monotonic() - begun, 1)
     return results
-
-
-def report(results: dict[str, list[dict[str, float]]], entries: int) -> dict[str, object]:
-    """Medians and ratios to the stock agent."""
-    medians = {
-        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in results.items()
-    }
-    stock = medians["stock Faust agent"]
-    table = Table(title=f"{entries:,} numbers on the lists; medians; spread min-max")
-    for column in ("contender", "events/s", "spread", "x stock", "events per CPU second", "x stock"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    for name, median in medians.items():
-        rates = [run["events_per_second"] for run in results[name]]
-        table.add_row(
-            name,
-            f"{median['events_per_second']:,.0f}",
-            f"{min(rates):,.0f} - {max(rates):,.0f}",
-            f"{median['events_per_second'] / stock['events_per_second']:.1f}",
-            f"{median['events_per_cpu_second']:,.0f}",
-            f"{median['events_per_cpu_second'] / stock['events_per_cpu_second']:.1f}",
-        )
-    Console(width=110).print(table)
-    return {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "numbers_on_lists": entries,
-        "runs": results,
-        "medians": medians,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lists", type=int, default=100_000, help="numbers on the block list")
-    parser.add_argument("--bootstrap", default=os.environ.get("LANJIE_BOOTSTRAP"))
-    args = parser.parse_args()
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic made a moment ago is retried, with a warning
-    with tempfile.TemporaryDirectory() as home:
-        lists = Path(home) / "block.txt"
-        lists.write_text("\n".join(list_lines(args.lists)) + "\n")
-        found = find_kafka(Path(home) / "kafka", Kafka.plain(args.bootstrap) if args.bootstrap else None)
-        try:
-            results = asyncio.run(measure(found.bootstrap, args.rounds, lists))
-        finally:
-            if found.kafka.started:
-                found.kafka.down()
-    out = Path(".lanjie/bench.json")
-    out.parent.mkdir(exist_ok=True)
-    out.write_bytes(dump_json(report(results, args.lists)))
-    print(f"written: {out}")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -9,12 +9,10 @@ import sys
 
 import faust
 
-from detectors.engine import Engine, Snapshot
-from detectors.lists import ListKind, NumberIndex, parse_lines
 from detectors.model.events import CallEvent, SmsEvent
-from detectors.rulepack import load_rules
 from stream.topics import CALLS, DECISIONS, SMS
 from stream.wire import encode_decision
+from tests.benchmarks.peers.engine import engine
 
 
 class Call(faust.Record, serializer="json"):
@@ -33,9 +31,8 @@ class Sms(faust.Record, serializer="json"):
 
 
 def main(bootstrap: str, prefix: str, lists: str) -> None:
-    with open(lists) as lines:  # noqa: PTH123
-        index = NumberIndex(parse_lines(lines, kind=ListKind.BLOCK, source="bench", where=lists))  # type: ignore[arg-type]
-    engine = Engine(Snapshot.build(load_rules(), index))
+    """Until killed."""
+    decide = engine(lists).decide
     app = faust.App(
         f"{prefix}stock",
         broker=f"kafka://{bootstrap}",
@@ -50,14 +47,14 @@ def main(bootstrap: str, prefix: str, lists: str) -> None:
     async def calls(stream):
         async for c in stream:
             event = CallEvent(id=c.id, time=c.time, a_number=c.a_number, b_number=c.b_number)
-            for decision in engine.decide([event]):
+            for decision in decide([event]):
                 await out.send(key=decision.subject.encode(), value=encode_decision(decision))
 
     @app.agent(app.topic(prefix + SMS.name, value_type=Sms))
     async def sms(stream):
         async for s in stream:
             event = SmsEvent(id=s.id, time=s.time, a_number=s.a_number, b_number=s.b_number, text=s.text)
-            for decision in engine.decide([event]):
+            for decision in decide([event]):
                 await out.send(key=decision.subject.encode(), value=encode_decision(decision))
 
     faust.Worker(app, loglevel="info").execute_from_commandline()
