@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench bench-smoke quality chaos clean lock
+.PHONY: help demo test test-deploy lint format bench bench-smoke quality chaos clean lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / - /'
@@ -29,7 +29,6 @@ else
 	@$(BIN)/pytest -m alone
 endif
 
-.PHONY: test-deploy
 test-deploy: $(STAMP) ## containers, rules, dashboards, manifests; then the stack for real (Debian, as root; ARGS="-k 'not live'")
 	@deploy/standin/install.sh
 	@$(BIN)/pytest -m "deploy or not deploy" tests/deploy $(ARGS)
@@ -58,3 +57,5 @@ clean:           ## stop the local Kafka, remove everything that was made
 
 lock:            ## re-resolve requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/requirements.txt
+	@printf 'hatchling>=1.27\nsetuptools>=80\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock - -o deploy/docker/build.txt

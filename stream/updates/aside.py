@@ -17,7 +17,8 @@ _NICE: Final = 10
 
 def _give_way() -> None:
     if sys.platform == "linux":  # where a thread has a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()  # which may have less than that already, and may not raise it
+        os.setpriority(os.PRIO_PROCESS, thread, max(_NICE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 _pool = ThreadPoolExecutor(1, "aside", _give_way)
