@@ -91,7 +91,7 @@ _PHONE = re.compile(
 _CARD = re.compile(r"(?<![0-9a-z])[2-6][0-9]{3}(?:[ -]?[0-9]{4}){2}(?:[ -]?[0-9]){1,7}(?![0-9a-z])")
 _ISSUER = re.compile(r"62|4|5[1-5]|2[2-7]|35|3[47]|60|9558")
 _GAP = r"(?:号码?|群|名|是|加|添|id|[ :,\"“”'()~-]){0,5}"
-_NO_HOST = rf"(?![a-z0-9]|[a-z0-9-]*{_DOT}(?:{_SUFFIXES})(?![a-z0-9-]))"  # vx12345.com is a link
+_NO_HOST = rf"(?![a-z0-9]|[a-z0-9-]{{0,62}}+{_DOT}(?:{_SUFFIXES})(?![a-z0-9-]))"  # vx12345.com is a link
 _MESSENGER = re.compile(
     rf"(?:[微薇威徽][信芯新]?|wechat|weixin|[vw]x|[vw]信|加v){_GAP}(?P<wechat>[a-z][a-z0-9_-]{{5,19}}+|[0-9]{{5,11}}+){_NO_HOST}"
     rf"|(?:qq|扣扣|企鹅|[q扣]群){_GAP}(?P<qq>[1-9][0-9]{{4,10}})(?![0-9])"

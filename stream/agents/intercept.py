@@ -17,7 +17,7 @@ import faust
 import msgspec
 from aiokafka.structs import ConsumerRecord as Record
 
-from detectors.model.decision import Decision
+from detectors.model.decision import ACTIONS, Decision
 from detectors.model.events import Event
 from stream.breaker import place
 from stream.clock import Clock
@@ -88,6 +88,9 @@ class Interceptor:
         self._deadline = deadline
         self._hurries: defaultdict[int, Hurry] = defaultdict(lambda: Hurry(lists_only_after))
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
+        metrics.events.labels(topic.name)  # from the start, or the first count is no increase for Prometheus
+        for action in ACTIONS:
+            metrics.decisions.labels(topic.name, action)
 
     async def run(self, stream: faust.Stream[Any]) -> None:
         """The Faust agent. What it cannot handle stops the worker before anything is committed past it."""
@@ -105,7 +108,9 @@ class Interceptor:
         self._progress.check(self._clock.monotonic())
         chunk, key = cast(Chunk, event.value), (self._topic.name, event.message.partition)
         decided = self._progress.decided.get(key, 0)
-        records = [r for r in chunk.records if r.offset >= decided] if chunk.first < decided else chunk.records
+        records = chunk.take()
+        if chunk.first < decided:
+            records = [record for record in records if record.offset >= decided]
         if not records:  # a worker before us decided them, and died before it could commit that
             event.ack()
             return

@@ -32,7 +32,7 @@ class Told(NamedTuple):
 
     Attributes:
         positions, lines: what goes to the output, in order.
-        rejects: of its own shards; the first process has those of no shard too.
+        rejects: of its own shards; those of no shard count as of shard 0.
         end: position after the block.
         read: bytes of the logs read so far, packed.
         cut: what was wrong with the log, of which this is the last block.
@@ -53,15 +53,12 @@ class Part:
 
     Args:
         own: the shards.
-        first: of all processes: takes the lines of no shard.
         resume: where to begin, and where to rest.
     """
 
-    def __init__(
-        self, reader: LogReader, job: Job, *, shards: int, own: Sequence[int], first: bool, resume: Resume | None
-    ) -> None:
+    def __init__(self, reader: LogReader, job: Job, *, shards: int, own: Sequence[int], resume: Resume | None) -> None:
         self._reader, self._job, self._router = reader, job, Router(shards)
-        self._own, self._first, self._resume = frozenset(own), first, resume
+        self._own, self._resume = frozenset(own), resume
         self._after = resume.position if resume else 0
         self._moments: list[int] = list(getattr(job, "moments", ()))
         self._epoch = 0  # how many of the moments are past, for who is decided now

@@ -120,7 +120,7 @@ def _work(share: _Share) -> Iterator[Any]:
     if resume and resume.kept:
         job.load(resume.at(resume.position), share.own, first=share.first)  # type: ignore[attr-defined]  # it rests
     reader = LogReader(share.logs, share.sizes)
-    yield from Part(reader, job, shards=share.shards, own=share.own, first=share.first, resume=resume)
+    yield from Part(reader, job, shards=share.shards, own=share.own, resume=resume)
     yield [job.result()]
 
 

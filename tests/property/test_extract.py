@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from time import process_time  # noqa: TID251 - it compares times
 
 import pytest
 from hypothesis import example, given, settings
@@ -112,3 +113,19 @@ def test_the_work_grows_with_the_length_only(part):
     """Bounded patterns: the longest SMS there is, made to make them backtrack, ends. (A runaway one would not.)"""
     text = (part * 39_015)[:39_015]
     assert all(re.match(r"domain:|\+|wechat:|qq:|card:", token.value) for token in found(text))
+
+
+@pytest.mark.parametrize("piece", ["wx-", "vx12345-", "wx12345", "qq1", "1-3", "a.com", "微信", "6 ", "http:/"])
+def test_the_time_for_a_text_grows_with_its_length_and_not_with_its_square(piece):
+    """A message may have 39,015 characters: one that takes seconds would stop a worker."""
+
+    def seconds(count: int) -> float:
+        text = piece * (count // len(piece))
+        normalised, found = normalise(text), []
+        for _ in range(5):
+            started = process_time()
+            extract(text, normalised)
+            found.append(process_time() - started)
+        return min(found)
+
+    assert seconds(39_000) < 40 * seconds(3_900) + 0.01  # a square would be 100 times
