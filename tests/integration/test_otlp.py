@@ -7,6 +7,7 @@ import gzip
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
 
@@ -31,6 +32,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse as Response,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from stream.spans import PER_CHUNK, QUEUE
 
 TRACE, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 T0 = 1_790_000_000_000
@@ -68,6 +71,10 @@ class Collector:
         return [span for each in request.resource_spans for scope in each.scope_spans for span in scope.spans]
 
 
+def attribute(span: Span, name: str) -> int:
+    return next(each.value.int_value for each in span.attributes if each.key == name)
+
+
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     made = Collector()
@@ -83,8 +90,9 @@ def record(offset: int, *, flags: str = "01", traced: bool = True) -> ConsumerRe
     )
 
 
-def tell(traces: Traces, each: ConsumerRecord) -> None:
-    traces.tell(each, f"event-{each.offset}", action="warn", start_ms=1_790_000_000_005, end_ms=1_790_000_000_017)
+def tell(traces: Traces, each: ConsumerRecord, *, chunk: int = 0) -> None:
+    start, end = 1_790_000_000_005 + chunk, 1_790_000_000_017 + chunk
+    traces.tell(each, f"event-{each.offset}", action="warn", start_ms=start, end_ms=end)
 
 
 async def test_a_sampled_event_is_told_of_with_the_span_that_its_decision_carries(collector: Collector):
@@ -132,14 +140,49 @@ async def test_spans_go_by_themselves(collector: Collector):
         collector.requests.get_nowait()
 
 
-async def test_a_collector_that_is_away_holds_up_neither_events_nor_the_stop(collector: Collector):
+async def test_of_a_chunk_the_first_sampled_events_are_told_of(collector: Collector):
+    traces = build_traces(Settings(otlp_endpoint=collector.url))
+    for chunk in range(2):
+        for place in range(2 * PER_CHUNK):
+            tell(traces, record(1_000 * chunk + place, flags="01" if place else "00"), chunk=chunk)
+    await traces.stop()
+    told = [attribute(span, "messaging.kafka.offset") for span in collector.spans()]
+    assert told == [*range(1, PER_CHUNK + 1), *range(1_001, 1_001 + PER_CHUNK)]
+
+
+async def test_chunks_of_two_partitions_that_began_in_the_same_moment_are_two(collector: Collector):
+    traces = build_traces(Settings(otlp_endpoint=collector.url))
+    for partition in (3, 4):
+        for offset in range(PER_CHUNK + 1):
+            tell(traces, replace(record(offset), partition=partition))
+    await traces.stop()
+    assert len(collector.spans()) == 2 * PER_CHUNK
+
+
+async def test_a_collector_that_is_away_holds_up_neither_events_nor_the_stop(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+):
+    """No span is made that could not wait; that is said once, not by every event."""
     collector.server.shutdown()
     collector.server.server_close()
     traces = build_traces(Settings(otlp_endpoint=collector.url))
-    for offset in range(5_000):
-        tell(traces, record(offset))
+    for offset in range(10 * QUEUE):
+        tell(traces, record(offset), chunk=offset // PER_CHUNK)
+    assert [each.message for each in caplog.records if each.name == "stream.spans"] == [
+        f"spans are left out: {QUEUE} wait for the collector"
+    ]
+    assert not [each for each in caplog.records if "Queue full" in each.message]
     async with asyncio.timeout(Settings().shutdown_seconds):
         await traces.stop()
+
+
+async def test_spans_are_made_again_once_there_is_room(collector: Collector):
+    traces = build_traces(Settings(otlp_endpoint=collector.url))
+    for begin in range(0, 3 * QUEUE, QUEUE):
+        for offset in range(begin, begin + QUEUE):
+            tell(traces, record(offset), chunk=offset // PER_CHUNK)
+        assert await asyncio.to_thread(collector.spans)
+    await traces.stop()
 
 
 async def test_a_worker_carries_traces_to_decisions_and_tells_of_the_sampled_ones(

@@ -18,7 +18,7 @@ from detectors.model.events import CallEvent, Event
 from stream.clock import SystemClock
 from stream.marks import HEADER, Mark, encode
 from stream.metrics import Metrics
-from stream.settings import DELIVERIES, ListFile
+from stream.settings import DELIVERIES, ListFile, Settings
 from stream.sources import load_snapshot
 from stream.topics import CALLS, DECISIONS, dlq
 from stream.wire import decode_decision, encode_decision
@@ -151,7 +151,9 @@ async def test_what_there_is_no_time_for_is_left_out_and_told(pipeline: Pipeline
     skipped = float(re.search(r"^lanjie_recovery_skipped_events_total (\S+)", metrics, re.M)[1])
     made = float(re.search(r"^lanjie_recovered_events_total (\S+)", metrics, re.M)[1])
     assert skipped > 0
-    assert skipped + made == pytest.approx(len(events), abs=4 * 500)  # a start in mid-chunk costs that chunk
+    assert skipped + made == pytest.approx(
+        len(events), abs=4 * Settings().max_chunk
+    )  # a start in mid-chunk costs that chunk
     assert [line for line in second.log if "the windows of its callers are not full" in line]
     assert await second.end(signal.SIGTERM) == 0
 

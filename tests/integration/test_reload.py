@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from detectors.model.events import SmsEvent
 from stream.rule_files import shipped
 from stream.wire import decode_decision
-from tests.support.worker import Pipeline
+from tests.support.worker import Pipeline, Worker
 
 T0 = 1_790_000_000_000
 RULE = """
@@ -36,6 +37,14 @@ def pack(folder: Path) -> Path:
     return Path(shutil.copytree(shipped(), folder / "rules", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
 
 
+async def loaded_at(worker: Worker) -> dict[str, str]:
+    """Of lists and rules, in seconds since 1970."""
+    _, text = await worker.get("/metrics")
+    found = dict(re.findall(r"^lanjie_(lists|rules)_loaded_timestamp_seconds (\S+)", text, re.MULTILINE))
+    assert found.keys() == {"lists", "rules"}
+    return found
+
+
 async def test_lists_and_rules_are_read_again_while_events_flow(pipeline: Pipeline):
     rules = pack(pipeline.folder)
     worker = await pipeline.start(LANJIE_RULES=str(rules))
@@ -56,6 +65,7 @@ async def test_lists_and_rules_are_read_again_while_events_flow(pipeline: Pipeli
     assert second["after"].rules != first["before"].rules
     assert second["after"].lists != first["before"].lists
     assert {name: second[name] for name in first} == first
+    loaded = await loaded_at(worker)
 
     (rules / "text" / "test.toml").write_text(RULE.replace('"大象"]', '"紫色的大象"]'))
     worker.process.send_signal(signal.SIGHUP)
@@ -64,4 +74,5 @@ async def test_lists_and_rules_are_read_again_while_events_flow(pipeline: Pipeli
     await pipeline.publish([sms("last", "13800000008", "一头紫色的大象")])
     last = [d for d in map(decode_decision, (r.value for r in await pipeline.decisions(5))) if d.event_id == "last"]
     assert [(d.action, d.rules) for d in last] == [("challenge", second["after"].rules)]
+    assert await loaded_at(worker) == loaded  # they were looked at, and are no others
     assert await worker.end(signal.SIGTERM) == 0

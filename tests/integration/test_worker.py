@@ -238,6 +238,8 @@ async def test_without_lists_it_works_and_is_not_ready(pipeline: Pipeline):
     assert status == 503
     assert json.loads(body)["reasons"] == ["the number lists are empty: set LANJIE_LISTS, or say `lanjie lists import`"]
     assert (await worker.get("/healthy"))[0] == 200
+    metrics = await worker.until("/metrics", lambda body: 'lanjie_worker_state{state="running"} 1.0' in body)
+    assert "lanjie_ready 0.0" in metrics  # what LanjieNoWorkerReady is told apart by
     assert await worker.end(signal.SIGTERM) == 0
 
 
