@@ -57,5 +57,5 @@ clean:           ## stop the local Kafka, remove everything that was made
 
 lock:            ## re-resolve requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra otlp -c requirements.lock pyproject.toml -o deploy/docker/requirements.txt
 	@printf 'hatchling>=1.27\nsetuptools>=80\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock - -o deploy/docker/build.txt

@@ -38,7 +38,7 @@ class Setting(NamedTuple):
         read: from its text; raises ValueError or KeyError.
         expected: what is allowed, in words.
         meaning: what it does.
-        secret: the file of a secret: somebody may give the secret itself, so what is wrong with it is never shown.
+        secret: where a secret may be by mistake, as in the place of its file: what is wrong with it is never shown.
         parted: what parts its items, if it has several; in TOML they are an array.
     """
 

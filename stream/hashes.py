@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,11 @@ def _seed(folder: Path) -> str:
         ValueError: it is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mine = folder / f".{FILE}.{os.getpid()}"
-    mine.write_text(str(1 + int.from_bytes(os.urandom(4)) % (2**32 - 1)))
-    mine.chmod(0o600)
+    descriptor, name = mkstemp(dir=folder, prefix=f".{FILE}.")  # not by the process id: containers have the same
+    mine = Path(name)
     try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(str(1 + int.from_bytes(os.urandom(4)) % (2**32 - 1)))
         os.link(mine, folder / FILE)  # whoever is first: all others find it there, and whole
     except FileExistsError:
         pass

@@ -22,7 +22,7 @@ import orjson
 
 from stream.clock import Clock, iso
 from stream.log_masks import argument, error_text, ours, template
-from stream.quiet import quiet_logs
+from stream.quiet import MEANWHILE, quiet_logs
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ def told(record: logging.LogRecord) -> dict[str, Any]:
     """What a record says, masked."""
     own = ours(record.name)
     event = template(record.msg, own=own) if isinstance(record.msg, str) else str(argument(record.msg, own=own))
-    said = _bare(record, event) | {"message": _message(event, record.args, own=own)}
+    said = _bare(record, event)
+    said["message"] = _message(event, record.args, own=own) + vars(record).get(MEANWHILE, "")
     if own and (fields := {name: value for name, value in vars(record).items() if name not in _KNOWN}):
         said["fields"] = {name: argument(value, own=True) for name, value in fields.items()}
     if record.exc_info and (error := record.exc_info[1]):

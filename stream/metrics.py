@@ -204,8 +204,12 @@ class Metrics:
         self.list_errors = Counter("lanjie_list_errors", "Lines of list files that could not be used.", registry=r)
         self.rules = Gauge("lanjie_rules", "Rules in force.", registry=r)
         self.versions = Info("lanjie_snapshot", "Versions of lists and rules in force.", registry=r)
-        self.lists_loaded = Gauge("lanjie_lists_loaded_timestamp_seconds", "When the lists were loaded.", registry=r)
-        self.rules_loaded = Gauge("lanjie_rules_loaded_timestamp_seconds", "When the rules were loaded.", registry=r)
+        self.lists_loaded = Gauge(
+            "lanjie_lists_loaded_timestamp_seconds", "Since when these lists are in force here.", registry=r
+        )
+        self.rules_loaded = Gauge(
+            "lanjie_rules_loaded_timestamp_seconds", "Since when these rules are in force here.", registry=r
+        )
         self.build_seconds = Gauge("lanjie_snapshot_build_seconds", "Time to read lists and compile rules.", registry=r)
         self.automaton_seconds = Gauge(
             "lanjie_automaton_build_seconds", "Time to build the keyword automaton and prove its rules.", registry=r

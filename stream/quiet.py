@@ -12,6 +12,8 @@ from stream.clock import Clock
 EVERY: Final = 10.0
 #: Lines that are told apart; some libraries put what changes into the text itself.
 MOST: Final = 1_000
+#: Attribute of a record: what is told with it of those that were withheld. Its text stays that of its kind.
+MEANWHILE: Final = "meanwhile"
 LIBRARIES: Final = ("aiokafka", "faust", "kafka", "mode", "opentelemetry", "urllib3")
 
 
@@ -39,8 +41,7 @@ class Seldom(logging.Filter):
             self._forget(now)
             self._passed[key] = now, 0
         if withheld:
-            # Arguments stay apart from the text: log_masks.py looks at each.
-            record.msg = f"{record.msg} [{withheld} more like this in the {now - since:.0f} s before]"
+            vars(record)[MEANWHILE] = f" [{withheld} more like this in the {now - since:.0f} s before]"
         return True
 
     def _forget(self, now: float) -> None:

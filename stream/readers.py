@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_HOST_PORT: Final = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[\w.-]+):([0-9]{1,5})")
 
 
 def integer(low: int, high: int) -> tuple[Callable[[str], int], str]:
@@ -40,10 +40,19 @@ def one_of(*texts: str) -> tuple[Callable[[str], str], str]:
 
 def bootstrap(text: str) -> str:
     """Addresses of brokers."""
-    hosts = [host.strip() for host in text.split(",")]
-    if not all(_HOST_PORT.fullmatch(host) for host in hosts):
+    return ",".join(host_port(part.strip()) for part in text.split(","))
+
+
+def host_port(text: str) -> str:
+    """A host and a port that there is."""
+    if not (found := _HOST_PORT.fullmatch(text)) or not 1 <= int(found[1]) <= 65_535:
         raise ValueError
-    return ",".join(hosts)
+    return text
+
+
+def host(text: str) -> str:
+    """A host to listen on: never empty, which would be all addresses of this machine."""
+    return matching(r"[\w.:%-]+")(text)
 
 
 def matching(pattern: str) -> Callable[[str], str]:
@@ -57,18 +66,25 @@ def matching(pattern: str) -> Callable[[str], str]:
     return read
 
 
+def path(text: str) -> Path:
+    """A path: never empty, which would be where we were started."""
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
 def folder(text: str) -> Path:
     """A folder that is there."""
-    if not (path := Path(text)).is_dir():
+    if not (found := path(text)).is_dir():
         raise ValueError
-    return path
+    return found
 
 
 def file(text: str) -> Path:
     """A file that is there."""
-    if not (path := Path(text)).is_file():
+    if not (found := path(text)).is_file():
         raise ValueError
-    return path
+    return found
 
 
 def switch(text: str) -> bool:
@@ -77,7 +93,5 @@ def switch(text: str) -> bool:
 
 
 def level(text: str) -> str:
-    """A level of ``logging``."""
-    if text.upper() not in logging.getLevelNamesMapping():
-        raise ValueError
-    return text.upper()
+    """One of ``LEVELS``: ``logging`` knows more, and NOTSET would be as loud as DEBUG."""
+    return {name: name for name in LEVELS}[text.upper()]

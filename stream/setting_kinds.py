@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from detectors.lists import ListKind
-from stream.readers import file, matching
+from stream.readers import file, host_port, matching, path
 
 _KINDS: Final = {kind.name.lower(): kind for kind in ListKind}
 NAME: Final = (matching(r"[a-zA-Z0-9._-]{1,200}"), "letters, digits, dots, dashes and underscores")  # as Kafka has them
 FILE: Final = (file, "a file that is there")
-FOLDER: Final = (Path, "a folder")
+FOLDER: Final = (path, "a folder")
 LISTS: Final = f"files parted by {os.pathsep!r}, each after KIND: or not; KIND is {', '.join(_KINDS)}"
 
 
@@ -31,18 +30,19 @@ def read_lists(text: str) -> tuple[ListFile, ...]:
     found: list[ListFile] = []
     parts = iter(part for part in text.split(os.pathsep) if part)
     for part in parts:
-        kind, _, path = part.partition(":")
+        kind, _, name = part.partition(":")
         if kind not in _KINDS:
             found.append(ListFile(Path(part)))
-        elif path := path or next(parts, ""):
-            found.append(ListFile(Path(path), _KINDS[kind]))
+        elif name := name or next(parts, ""):
+            found.append(ListFile(Path(name), _KINDS[kind]))
         else:
             raise ValueError
     return tuple(found)
 
 
 def endpoint(text: str) -> str:
-    """The address of a collector."""
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", text):
+    """The address of a collector, to which the path of OTLP is put."""
+    scheme, _, address = text.removesuffix("/").partition("://")
+    if scheme not in {"http", "https"}:
         raise ValueError
-    return text.rstrip("/")
+    return f"{scheme}://{host_port(address)}"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, get_type_hints
 from detectors.model.decision import Action
 from stream.given import PREFIX, Given, Setting, SettingsError, given, variable
 from stream.kafka import Kafka, Security, read_codec, read_mechanism, read_security, usable_codecs
-from stream.readers import bootstrap, file, folder, integer, level, matching, one_of, seconds, switch
+from stream.readers import bootstrap, file, folder, host, integer, level, matching, one_of, seconds, switch
 from stream.setting_kinds import FILE, FOLDER, LISTS, NAME, ListFile, endpoint, read_lists
 from stream.topics import Topic
 
@@ -112,9 +112,9 @@ class Settings:
             "Callers in the windows of one partition; all that is remembered is bounded in proportion.",
         ),
     ] = 250_000
-    metrics_host: Annotated[str, Setting(str, "an address of this machine", "Where health and metrics are served.")] = (
-        "127.0.0.1"
-    )
+    metrics_host: Annotated[
+        str, Setting(host, "an address of this machine", "Where health and metrics are served.")
+    ] = "127.0.0.1"
     metrics_port: Annotated[
         int, Setting(*integer(0, 65_535), "Port of health and metrics; 0 takes a free one and prints it.")
     ] = 9464
@@ -208,8 +208,9 @@ class Settings:
         str,
         Setting(
             endpoint,
-            "http://host:port or https://host:port of a collector, without user and password",
+            "http://host:port or https://host:port of a collector, without a path, user and password",
             "Where spans of sampled events go over OTLP/HTTP; without one none are made. Needs lanjie[otlp].",
+            secret=True,
         ),
     ] = ""
     shutdown_seconds: Annotated[

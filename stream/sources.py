@@ -79,16 +79,23 @@ def read_lists(lists: Sequence[ListFile], metrics: Metrics) -> NumberIndex:
 
 
 def report(snapshot: Snapshot, metrics: Metrics, *, seconds: float, now: float) -> None:
-    """Show in the metrics what is in force."""
+    """Show in the metrics what is in force.
+
+    When lists or rules were loaded is when they became others: each look at the topics, also in vain, comes by here.
+    """
     for name, size in snapshot.list_sizes.items():
         metrics.list_entries.labels(name).set(size)
     metrics.rules.set(snapshot.rule_count)
     model = {"model": snapshot.model.version} if snapshot.model else {}
+    (shown,) = metrics.versions.collect()
+    before = shown.samples[0].labels
     metrics.versions.info({"lists": snapshot.lists_version, "rules": snapshot.rules_version, **model})
     metrics.enforcement.set(snapshot.rollout.enforcement)
     metrics.build_seconds.set(seconds)
-    metrics.lists_loaded.set(now)
-    metrics.rules_loaded.set(now)
+    if before.get("lists") != snapshot.lists_version:
+        metrics.lists_loaded.set(now)
+    if before.get("rules") != snapshot.rules_version:
+        metrics.rules_loaded.set(now)
     log.info(
         "lists %s and rules %s in force: %s numbers, %d rules, built in %.1f s",
         snapshot.lists_version,

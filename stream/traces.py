@@ -72,6 +72,9 @@ class Context(NamedTuple):
 class Telling(Protocol):
     """Where spans go."""
 
+    def wants(self, record: Record, *, start_ms: int) -> bool:
+        """Whether a span of this event would be sent: asked before anything is made of it."""
+
     def tell(self, parent: Context, own: Context, record: Record, *, action: str, start_ms: int, end_ms: int) -> None:
         """Of one event; must not wait."""
 
@@ -98,8 +101,12 @@ class Traces:
         return context.child(event_id).headers()
 
     def tell(self, record: Record, event_id: str, *, action: str, start_ms: int, end_ms: int) -> None:
-        """Tell of a decided event, if it is sampled. Times: ms UTC, of the begin of decoding and of the delivery."""
-        if self._spans and record.headers and (context := read(record.headers)) and context.sampled:
+        """Tell of a decided event, if it is sampled and there is room. Times: ms UTC, of the begin of decoding, which
+        all events of a chunk have in common, and of the delivery.
+        """
+        if not (self._spans and record.headers and self._spans.wants(record, start_ms=start_ms)):
+            return
+        if (context := read(record.headers)) and context.sampled:
             self._spans.tell(context, context.child(event_id), record, action=action, start_ms=start_ms, end_ms=end_ms)
 
     async def stop(self) -> None:

@@ -213,10 +213,9 @@ class Interceptor:
             metrics.dead_letters.labels(topic, letter).inc(count)
         self._count(work.decisions)
         if self._traces.told:
+            end = self._clock.wall_ms()
             for record, decision in zip(work.records, work.decisions, strict=True):
-                self._traces.tell(
-                    record, decision.event_id, action=decision.action, start_ms=work.began, end_ms=self._clock.wall_ms()
-                )
+                self._traces.tell(record, decision.event_id, action=decision.action, start_ms=work.began, end_ms=end)
 
     def _count(self, decisions: Sequence[Decision]) -> None:
         metrics, topic = self._metrics, self._topic.name

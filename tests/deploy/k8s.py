@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,6 +47,14 @@ def read(text: str) -> list[Doc]:
 def built(overlay: str) -> list[Doc]:
     """What would be applied."""
     return read(run([go_tool(KUSTOMIZE), "build", FOLDER / "overlays" / overlay]))
+
+
+def built_with(overlay: str, component: str, folder: Path) -> list[Doc]:
+    """What would be applied if an overlay also took a component; ``folder`` is for a file of our own."""
+    parts = {"resources": FOLDER / "overlays" / overlay, "components": FOLDER / component}
+    relative = {kind: [os.path.relpath(path, folder)] for kind, path in parts.items()}  # kustomize takes no others
+    (folder / "kustomization.yaml").write_text(json.dumps(relative))
+    return read(run([go_tool(KUSTOMIZE), "build", folder]))
 
 
 def problems(docs: list[Doc], version: str, folder: Path) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -165,6 +167,21 @@ def test_env_example_says_every_default() -> None:
     asked = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE.read_text()))
     shown = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
     assert shown == asked
+
+
+def test_numpy_starts_no_threads_in_the_image() -> None:
+    """As many as it sees cores, else; ``pids_limit`` counts them, ``cpus`` hides none."""
+    given = dict(re.findall(r"(OPENBLAS_[A-Z_]+)=(\S+)", DOCKERFILE.read_text()))
+    code = "import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    assert run([sys.executable, "-c", code], 60, given).strip() == "1"
+
+
+def test_the_image_can_send_traces() -> None:
+    """It has all that the extra needs: no pip is there to add it."""
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["otlp"]
+    names = {re.split("[<>=]", requirement)[0] for requirement in needed}
+    assert names
+    assert names <= {package.split(";")[0].strip() for package in pins(ROOT / "deploy" / "docker" / "requirements.txt")}
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "build.txt"])

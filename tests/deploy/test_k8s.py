@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -22,6 +23,7 @@ from stream.condition import Condition
 from stream.metrics import Metrics
 from stream.settings import Settings, variable
 from stream.web.health import HealthServer
+from tests.deploy import k8s
 from tests.deploy.k8s import FOLDER, OVERLAYS, VERSIONS, Doc, built, environ, of, one, pods, problems, read, run
 from tests.deploy.tools import ROOT
 
@@ -264,6 +266,19 @@ def test_the_network_lets_kafka_names_and_prometheus_through_only(docs: list[Doc
         host, _, port = address.rpartition(":")
         namespace = kafka["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
         assert (host.split(".")[1], [{"port": int(port)}]) == (namespace, kafka["ports"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_with_traces_the_way_to_the_collector_is_open_and_nothing_else_changes(overlay: str, tmp_path: Path) -> None:
+    docs = k8s.built_with(overlay, "traces", tmp_path)
+    assert problems(docs, VERSIONS[-1], tmp_path) == []
+    settings = _settings(docs, one(docs, "StatefulSet")["spec"]["template"], tmp_path)
+    url = urlsplit(settings.otlp_endpoint)
+    *others, way = one(docs, "NetworkPolicy", "lanjie")["spec"]["egress"]
+    assert others == one(built(overlay), "NetworkPolicy", "lanjie")["spec"]["egress"]
+    namespace = way["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert (url.hostname or "").split(".")[1] == namespace
+    assert way["ports"] == [{"port": url.port}]
 
 
 def test_arguments_are_verbs_of_the_command(docs: list[Doc]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from datetime import datetime
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -135,6 +136,21 @@ def test_times_addresses_and_ids_stay(time, address, uuid, port):
         f"{time:20%y-%m-%d}",
     ):
         assert digits_masked(text) == text
+
+
+@given(
+    st.datetimes(),
+    st.sampled_from(
+        ["%y-%m-%d", "%y-%m-%dT%H:%M", "%y-%m-%d %H:%M:%S", "%y-%m-%d %H:%M:%S,%f", "%y-%m-%dT%H:%M:%S.%f"]
+    ),
+    st.sampled_from(["", " ", "T", ":", ",", ".", "-", " - "]),
+    st.from_regex(r"[1-9][0-9]{6,12}", fullmatch=True),
+)
+@example(datetime.fromisoformat("2026-11-26"), "%y-%m-%d", " ", "87654321")
+@example(datetime.fromisoformat("2026-11-26"), "%y-%m-%d", "T", "1234567")
+def test_a_number_after_a_time_is_hidden(time: datetime, form: str, between: str, number: str):
+    moment = f"20{time:{form}}"
+    assert number not in digits_masked(f"call at {moment}{between}{number} failed")
 
 
 @given(st.from_regex(r"[0-9]{7,30}", fullmatch=True))

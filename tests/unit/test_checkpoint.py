@@ -12,7 +12,7 @@ import pytest
 
 from detectors.engine import Engine
 from detectors.model.events import CallEvent, CardEvent, SmsEvent
-from stream import checkpoint
+from stream import checkpoint, hashes
 from stream.checkpoint import Checkpoint
 from stream.hashes import FILE, SEED
 from tests.support.trials import AUTOMATON, snapshot
@@ -93,4 +93,18 @@ def test_processes_with_one_folder_have_the_same_hashes(tmp_path):
     assert len(hashes) == 1
     assert hashes != {b""}
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_containers_that_share_a_folder_and_a_process_id_keep_out_of_each_other_s_way(tmp_path, monkeypatch):
+    link, seeds = os.link, []
+
+    def other_first(*arguments):
+        monkeypatch.setattr(os, "link", link)
+        seeds.append(hashes._seed(tmp_path))
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", other_first)
+    seeds.append(hashes._seed(tmp_path))
+    assert seeds == [(tmp_path / FILE).read_text()] * 2
     assert len(list(tmp_path.iterdir())) == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 
 import pytest
 
 from stream import quiet
+from stream.log_lines import Lines
+from stream.log_masks import CUT
 from stream.quiet import EVERY, Seldom, quiet_logs
 
 
@@ -27,11 +30,16 @@ class Log(logging.Handler):
 
     def __init__(self, time: Time) -> None:
         super().__init__()
-        self.lines: list[str] = []
+        self.said: list[dict[str, str]] = []
+        self.setFormatter(Lines("json"))
         self.addFilter(Seldom(time))
 
+    @property
+    def lines(self) -> list[str]:
+        return [each["message"] for each in self.said]
+
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        self.said.append(json.loads(self.format(record)))
 
     def say(self, name: str, text: str, *args: object, level: int = logging.ERROR) -> None:
         self.handle(logging.LogRecord(name, level, __file__, 1, text, args, None))
@@ -95,6 +103,24 @@ def test_percent_signs_of_a_told_line_are_kept(time: Time, log: Log):
     time.now += EVERY
     log.say("mode.services", "%s at 100%%", "lag")
     assert log.lines[-1] == "lag at 100% [1 more like this in the 10 s before]"
+
+
+def test_the_event_of_a_line_is_the_same_whatever_is_told_with_it(time: Time, log: Log):
+    for _ in range(2):
+        log.say("aiokafka", "Unable connect to %s", "a:1")
+    time.now += EVERY
+    log.say("aiokafka", "Unable connect to %s", "a:1")
+    assert [each["event"] for each in log.said] == ["Unable connect to %s"] * 2
+    assert log.lines[1] == "Unable connect to a:1 [1 more like this in the 10 s before]"
+    assert all(set(each) == {"time", "level", "logger", "event", "message"} for each in log.said)
+
+
+def test_a_long_text_is_cut_but_not_what_is_told_with_it(time: Time, log: Log):
+    for _ in range(2):
+        log.say("aiokafka", "x" * 1_000)
+    time.now += EVERY
+    log.say("aiokafka", "x" * 1_000)
+    assert log.lines == ["x" * CUT, "x" * CUT + " [1 more like this in the 10 s before]"]
 
 
 def test_lines_that_are_all_different_do_not_fill_the_memory(time: Time, log: Log, monkeypatch: pytest.MonkeyPatch):

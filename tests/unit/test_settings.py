@@ -34,6 +34,13 @@ class Config:
         return str(refused.value).replace(str(self.path), "lanjie.toml")
 
 
+def refused(name: str, text: str) -> str:
+    """What is said of one value, given as a variable."""
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_env({variable(name): text})
+    return str(raised.value)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return Config(tmp_path)
@@ -141,15 +148,60 @@ def test_variables_of_others_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["collector:4318", "http://", "http://user:pass@c:4318", "ftp://c", "http://c/?a=b", "http://c d"]
+    "endpoint",
+    [
+        "collector:4318",
+        "http://",
+        "http://svc:swordfish@c:4318",
+        "ftp://c:4318",
+        "http://c:4318?a=b",
+        "http://c d:4318",
+        "http://c:99999",
+        "http://c:4318/v1/traces",  # the path is put to it
+        "http://c:4318//",
+    ],
 )
 def test_no_endpoint(endpoint: str):
-    with pytest.raises(SettingsError, match=r"LANJIE_OTLP_ENDPOINT=.*: expected http://host:port or"):
-        Settings.from_env({"LANJIE_OTLP_ENDPOINT": endpoint})
+    assert refused("otlp_endpoint", endpoint) == (
+        "LANJIE_OTLP_ENDPOINT=...: expected http://host:port or https://host:port of a collector, "
+        "without a path, user and password"
+    )
 
 
-def test_an_endpoint():
-    assert Settings.from_env({"LANJIE_OTLP_ENDPOINT": "https://c:4318/"}).otlp_endpoint == "https://c:4318"
+@pytest.mark.parametrize("endpoint", ["https://c:4318", "https://c:4318/", "http://[::1]:4318"])
+def test_an_endpoint(endpoint: str):
+    assert Settings.of({"otlp_endpoint": endpoint}).otlp_endpoint == endpoint.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("metrics_host", "", "an address of this machine"),
+        ("metrics_host", " ", "an address of this machine"),
+        ("metrics_host", "a b", "an address of this machine"),
+        ("data_dir", "", "a folder"),
+        ("bootstrap", "", "host:port, several parted by commas"),
+        ("bootstrap", "a:99999", "host:port, several parted by commas"),
+        ("bootstrap", "a:0", "host:port, several parted by commas"),
+        ("bootstrap", "a:1,", "host:port, several parted by commas"),
+        *(("log_level", text, "DEBUG, INFO, WARNING, ERROR or CRITICAL") for text in ("NOTSET", "WARN", "FATAL", "10")),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused(name: str, text: str, expected: str):
+    assert refused(name, text) == f"{variable(name)}={text!r}: expected {expected}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        *(("metrics_host", text, text) for text in ("0.0.0.0", "::", "fe80::1%eth0", "worker-1.example")),
+        ("bootstrap", "a:1, [::1]:65535", "a:1,[::1]:65535"),
+        ("log_level", "warning", "WARNING"),
+        ("data_dir", ".", Path()),
+    ],
+)
+def test_what_is_allowed(name: str, text: str, value: object):
+    assert getattr(Settings.of({name: text}), name) == value
 
 
 # -- what is told of them
@@ -194,7 +246,9 @@ def test_all_lines_of_the_toml_that_are_commented_out_are_the_defaults(tmp_path:
     user=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
         lambda text: text == text.strip()
     ),
-    hosts=st.lists(st.from_regex(r"[a-z]{1,5}:[0-9]{1,5}", fullmatch=True), min_size=1),
+    hosts=st.lists(
+        st.builds("{}:{}".format, st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.integers(1, 65_535)), min_size=1
+    ),
     files=st.lists(st.from_regex(r"/[a-z\"'\\ #]{1,8}[a-z]", fullmatch=True)),
     waits=st.floats(1, 600),
     updates=st.booleans(),

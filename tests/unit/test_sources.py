@@ -5,11 +5,12 @@ import zstandard
 from prometheus_client import CollectorRegistry
 
 from detectors.model.errors import LanjieError
+from detectors.rollout import Rollout
 from stream.clock import SystemClock
 from stream.metrics import Metrics
 from stream.number_files import SourceError
 from stream.settings import ListFile
-from stream.sources import load_snapshot
+from stream.sources import load_snapshot, report
 
 LINES = b"number,list,reason\n13800001234,grey,seen\nnonsense,block,x\n+4121560####,block,range\n"
 
@@ -49,3 +50,23 @@ def test_half_a_list_is_no_list(tmp_path, name):
 def test_a_file_that_cannot_be_read_stops_the_start(tmp_path, name):
     with pytest.raises(LanjieError, match=name):
         load(tmp_path / name)
+
+
+def test_when_lists_were_loaded_is_when_they_became_others(tmp_path):
+    """Workers report at every look at the topics, also when nothing has changed."""
+    for name, lines in {"old": b"13800001234,block\n", "new": b"13800001235,block\n"}.items():
+        (tmp_path / f"{name}.csv").write_bytes(b"number,list\n" + lines)
+    old, new = (load(tmp_path / f"{name}.csv")[0] for name in ("old", "new"))
+    shadow = new.staged(Rollout({}, {}, enforcement=False))
+    metrics = Metrics(registry := CollectorRegistry())
+
+    def loaded(snapshot, now):
+        report(snapshot, metrics, seconds=0.1, now=now)
+        names = ("lists", "rules")
+        return [registry.get_sample_value(f"lanjie_{name}_loaded_timestamp_seconds") for name in names]
+
+    assert loaded(old, 10.0) == [10.0, 10.0]
+    assert loaded(old, 20.0) == [10.0, 10.0]
+    assert loaded(new, 30.0) == [30.0, 10.0]
+    assert loaded(shadow, 40.0) == [30.0, 40.0]
+    assert loaded(shadow, 50.0) == [30.0, 40.0]

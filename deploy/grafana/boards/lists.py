@@ -32,9 +32,9 @@ def _now() -> list[Panel]:
         ),
         stat_of("Newest change", "Serial of the newest change in force.", f"max({SERIAL})", "none"),
         stat_of(
-            "Lists loaded",
-            "Since lists were last loaded or changed.",
-            f"time() - max(lanjie_lists_loaded_timestamp_seconds{{{WORKERS}}})",
+            "Lists changed",
+            "Since lists last changed, as far as the worker that runs longest can tell.",
+            f"time() - min(lanjie_lists_loaded_timestamp_seconds{{{WORKERS}}})",
             "s",
             steps=[(7 * 86_400, YELLOW)],
             alerts=["LanjieListsStale"],
@@ -109,8 +109,8 @@ def _lists() -> list[Panel]:
             "short",
         ),
         lines(
-            "Since lists and rules were loaded",
-            "By worker.",
+            "Since lists and rules changed",
+            "By worker; at most since it started.",
             [(loaded, "lists: {{instance}}"), (loaded.replace("lists", "rules"), "rules: {{instance}}")],
             "s",
             alerts=["LanjieListsStale"],

@@ -42,7 +42,7 @@ def _first() -> list[Panel]:
         ),
         stat_of(
             "Workers ready",
-            "Workers that decide events. 0: nothing is decided.",
+            "Workers that have all they need. 0: nothing is decided, or there is no number list.",
             f"sum(lanjie_ready{{{WORKERS}}})",
             "none",
             alerts=["LanjieNoWorkerReady", "LanjieWorkerDown"],
