@@ -27,6 +27,7 @@ ifdef ARGS
 else
 	@$(BIN)/pytest -m "not alone" --numprocesses 2 --dist loadfile
 	@$(BIN)/pytest -m alone
+	@$(BIN)/pytest tests/browser
 endif
 
 test-deploy: $(STAMP) ## containers, rules, dashboards, manifests; then the stack for real (Debian, as root; ARGS="-k 'not live'")

@@ -38,7 +38,9 @@ class Chunk:
 
     __slots__ = ("_on_take", "acked", "born", "first", "last", "records", "taken")
 
-    def __init__(self, records: Sequence[Record], born: float, on_take: Callable[[], object]) -> None:
+    def __init__(
+        self, records: Sequence[Record], born: float = 0.0, on_take: Callable[[], object] = lambda: None
+    ) -> None:
         self.records = records
         self.first: int = records[0].offset
         self.last: int = records[-1].offset

@@ -13,7 +13,7 @@ from tests.benchmarks.parts.throughput import run_once
 from tests.benchmarks.schema import BARE, CONFLUENT, ECHO, EXACTLY_ONCE, WORKER, Run
 from tests.benchmarks.workload import make_lists, rows_of, traffic
 
-COUNT, RATE = 4_000, 1_000.0
+COUNT, RATE = 40_000, 8_000.0
 
 
 @pytest.mark.kafka

@@ -1,7 +1,7 @@
 """A real Chromium, and the pages that the commands make of the shipped sample and of the smoke profile.
 
 Playwright drives the system's browser and downloads none. Where one of the two is not there, these tests are skipped
-with the reason; with ``LANJIE_REQUIRE_BROWSER=1`` they fail instead.
+with the reason; with ``REQUIRE_BROWSER=1`` they fail instead.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from stream.cli import main
 from stream.logs import LogReader
 from stream.rule_files import shipped
 
-#: Taken out of the environment: the commands refuse a setting that they do not know.
-REQUIRED = os.environ.pop("LANJIE_REQUIRE_BROWSER", "") == "1"
+REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: Nothing of its own goes out: what a page asks for is then all that is asked for.
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
@@ -54,8 +53,8 @@ class Made(NamedTuple):
 def missing(why: str) -> NoReturn:
     """Skip, unless a browser is required."""
     if REQUIRED:
-        pytest.fail(f"{why}; LANJIE_REQUIRE_BROWSER=1", pytrace=False)
-    pytest.skip(f"{why}; required with LANJIE_REQUIRE_BROWSER=1")
+        pytest.fail(f"{why}; REQUIRE_BROWSER=1", pytrace=False)
+    pytest.skip(f"{why}; required with REQUIRE_BROWSER=1")
 
 
 @pytest.fixture(scope="session")
