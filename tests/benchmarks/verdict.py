@@ -77,7 +77,7 @@ def spread(values: Sequence[float], places: int = 2) -> str:
 
 
 def findings(results: Results) -> list[Finding]:
-    """Each bar of issue 7 that was measured, by the medians."""
+    """Each bar that was measured, by the medians."""
     found = list(_ratio_findings(ratios(results)))
     if results.latency is not None:
         times, slow = p99_ratios(results), [tail.p999 for tail in results.latency.runs[WORKER]]
