@@ -334,7 +334,8 @@ def value_of(name: str, given: Given) -> Any:
     try:
         return setting.read(text)
     except (ValueError, KeyError):
-        shown = "..." if setting.secret else repr(given.text)
+        # Before an @ somebody may have put a user and a password.
+        shown = "..." if setting.secret or "@" in given.text else repr(given.text)
         raise SettingsError(f"{given.label}={shown}: expected {setting.expected}") from None
 
 

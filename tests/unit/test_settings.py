@@ -282,3 +282,10 @@ def test_the_readme_has_the_table_that_is_made_of_them():
 
 def test_names_are_those_of_variables():
     assert {variable(name) for name in known()} == {PREFIX + name.upper() for name in known()}
+
+
+def test_what_may_hold_a_password_is_not_told():
+    with pytest.raises(SettingsError) as refused:
+        Settings.of({"bootstrap": "svc:s3cret@kafka:9092"})
+    assert "s3cret" not in str(refused.value)
+    assert "LANJIE_BOOTSTRAP" in str(refused.value)
