@@ -116,7 +116,7 @@ FETCH_MIN_BYTES: Final = 256 << 10
 
 
 #: Chunks that wait for an agent, from which no more are fetched: what is not cut into chunks yet is decided in larger,
-#: cheaper ones. Without this bound they were 50 records at 43,000 events/s, 32 of them waited, and p99 was 210 ms.
+#: cheaper ones. Without this bound a worker did 0.84 of what a bare loop does, with it 0.97 (medians, events waiting).
 MAX_WAITING: Final = 2
 
 HELD_WAIT: Final = 0.02  #: seconds between looks whether a partition is let go, if all are held

@@ -18,28 +18,15 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 from click.testing import CliRunner
 
-from loadtest import sample
 from stream.cli import main
 from stream.logs import LogReader
 from stream.rule_files import shipped
+from tests.support.trial_rule import LABELS, LISTS, LOG, TRIAL
 
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: Nothing of its own goes out: what a page asks for is then all that is asked for.
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-LOG, LISTS, LABELS = (str(sample.FOLDER / name) for name in ("sample.jsonl.zst", "lists.csv", "labels.jsonl.zst"))
-TRIAL = """
-[[rule]]
-id = "TEXT_TRIAL"
-version = 1
-class = "loan"
-zh = "试用规则"
-en = "A rule on trial"
-source = "written for this test"
-all = [["验证码"]]
-positives = ["验证码 1234", "您的验证码"]
-near_misses = ["验证", "号码"]
-"""
 
 
 class Made(NamedTuple):

@@ -8,24 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from detectors.model.decision import ACTIONS, Action
-from loadtest import sample
 from stream.cli import main
 from stream.logs import LogReader
 from stream.rule_files import shipped
-
-LOG, LISTS, LABELS = (str(sample.FOLDER / name) for name in ("sample.jsonl.zst", "lists.csv", "labels.jsonl.zst"))
-TRIAL = """
-[[rule]]
-id = "TEXT_TRIAL"
-version = 1
-class = "loan"
-zh = "试用规则"
-en = "A rule on trial"
-source = "written for this test"
-all = [["验证码"]]
-positives = ["验证码 1234", "您的验证码"]
-near_misses = ["验证", "号码"]
-"""
+from tests.support.trial_rule import LABELS, LISTS, LOG, TRIAL
 
 
 @pytest.fixture
