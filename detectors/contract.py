@@ -6,9 +6,13 @@ once. It must not raise on any decodable event; if it does, ``guard.py`` keeps t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
+import numpy as np
 from msgspec import Struct
 
 from detectors.model.decision import Evidence
@@ -16,6 +20,7 @@ from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
+from detectors.normalise.key import Keys
 from detectors.normalise.phone import canonicals
 from detectors.rollout import NO_ROLLOUT, Rollout
 
@@ -35,7 +40,6 @@ class Batch:
         keys: of all A-numbers, then of all B-numbers (``normalise.key``).
         calls: ``(index, event)`` of the call events.
         sms: ``(index, event, normalised text)`` of the SMS events.
-        texts: the texts of ``sms``, in the same order.
         named: position in ``sms`` -> links, numbers or ids in that text.
         tokens: ``(index, tokens)`` of the SMS events with links, numbers or ids in their text.
         repeated: indexes of events that came before: they are decided again, but nothing counts them again.
@@ -50,8 +54,8 @@ class Batch:
     """
 
     __slots__ = (
-        "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named", "repeated",
-        "replaced", "rollout", "shadow", "sms", "spare", "texts", "tokens",
+        "_texts", "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named", "repeated",
+        "replaced", "rollout", "shadow", "sms", "spare", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -62,28 +66,52 @@ class Batch:
         *,
         lists_only: bool = False,
     ) -> None:
-        self.events, self.repeated, self.rollout, self.lists_only = events, repeated, rollout, lists_only
         numbers = [e.a_e164 or e.a_number for e in events]
         numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
-        both, self.keys = canonicals(numbers)
-        self.a: list[Canonical] = both[: len(events)]
-        self.b: list[Canonical] = both[len(events) :]
+        both, keys = canonicals(numbers)
         seen = () if lists_only else events
-        self.calls: list[tuple[int, CallEvent]] = [(i, e) for i, e in enumerate(seen) if type(e) is CallEvent]
         sms = [(i, e) for i, e in enumerate(seen) if type(e) is SmsEvent]
-        self.texts = Texts([e.text for _, e in sms])
-        self.sms: list[tuple[int, SmsEvent, str]] = [
-            (i, e, normalised) for (i, e), normalised in zip(sms, self.texts.normalised, strict=True)
-        ]
-        found = ((n, extract(self.sms[n][1].text, self.sms[n][2])) for n in self.texts.with_tokens())
-        self.named: dict[int, tuple[Token, ...]] = {n: tokens for n, tokens in found if tokens}
-        self.tokens: list[tuple[int, tuple[Token, ...]]] = [(self.sms[n][0], each) for n, each in self.named.items()]
+        texts = Texts([e.text for _, e in sms])
+        found = ((n, extract(sms[n][1].text, texts.normalised[n])) for n in texts.with_tokens())
+        self._fill(
+            events=events,
+            numbers=both,
+            keys=keys,
+            calls=[(i, e) for i, e in enumerate(seen) if type(e) is CallEvent],
+            sms=[(i, e, normalised) for (i, e), normalised in zip(sms, texts.normalised, strict=True)],
+            named={n: tokens for n, tokens in found if tokens},
+        )
+        self._texts: Texts | None = texts
+        self.repeated, self.rollout, self.lists_only = repeated, rollout, lists_only
+
+    def _fill(
+        self,
+        *,
+        events: Sequence[Event],
+        numbers: Sequence[Canonical],
+        keys: Keys,
+        calls: list[tuple[int, CallEvent]],
+        sms: list[tuple[int, SmsEvent, str]],
+        named: dict[int, tuple[Token, ...]],
+    ) -> None:
+        """What is known of the events before anybody looks. ``numbers``, ``keys``: of all A-numbers, then B-numbers."""
+        self.events, self.keys = events, keys
+        self.a, self.b = list(numbers[: len(events)]), list(numbers[len(events) :])
+        self.calls, self.sms, self.named = calls, sms, named
+        self.tokens: list[tuple[int, tuple[Token, ...]]] = [(sms[n][0], each) for n, each in named.items()]
         self.hits: dict[int, list[Evidence]] = {}
         self.shadow: dict[int, list[Evidence]] = {}
         self.replaced: dict[int, list[Evidence]] = {}
         self.spare: dict[int, list[Evidence]] = {}
         self.lacks: dict[int, tuple[str, ...]] = {}
         self.failures: list[Failure] | None = None
+
+    @property
+    def texts(self) -> Texts:
+        """The texts of ``sms``, in the same order."""
+        if self._texts is None:
+            self._texts = Texts([e.text for _, e, _ in self.sms])
+        return self._texts
 
     @property
     def kinds(self) -> Kinds:
@@ -167,6 +195,29 @@ class Batch:
         for found, more in zip(self._found(), part._found(), strict=True):
             for index, evidence in more.items():
                 found.setdefault(start + index, []).extend(evidence)
+
+    def cut(self, sizes: Iterable[int]) -> list[Batch]:
+        """It in parts, in order, each with what was found about its events."""
+        ends = list(accumulate(sizes))
+        return [self._cut(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _cut(self, start: int, end: int) -> Batch:
+        part, count = object.__new__(type(self)), len(self.events)
+        calls, calls_end = (bisect_left(self.calls, at, key=itemgetter(0)) for at in (start, end))
+        sms, sms_end = (bisect_left(self.sms, at, key=itemgetter(0)) for at in (start, end))
+        part._fill(
+            events=self.events[start:end],
+            numbers=self.a[start:end] + self.b[start:end],
+            keys=np.concatenate((self.keys[start:end], self.keys[count + start : count + end])),
+            calls=[(i - start, e) for i, e in self.calls[calls:calls_end]],
+            sms=[(i - start, e, normalised) for i, e, normalised in self.sms[sms:sms_end]],
+            named={n - sms: tokens for n, tokens in self.named.items() if sms <= n < sms_end},
+        )
+        part._texts, part.repeated, part.rollout, part.lists_only = None, frozenset(), self.rollout, self.lists_only
+        for found, all_found in zip(part._found(), self._found(), strict=True):
+            found.update({i - start: each for i, each in all_found.items() if start <= i < end})
+        part.lacks = {i - start: names for i, names in self.lacks.items() if start <= i < end}
+        return part
 
     def drop(self, codes: Collection[str]) -> None:
         """Nothing with one of these codes was seen about any event."""

@@ -16,7 +16,7 @@ from detectors.model.events import KIND_OF, Event
 from detectors.registry import Memory, build_detectors
 from detectors.snapshot import Snapshot
 
-__all__ = ["Engine", "Examination", "Snapshot"]
+__all__ = ["Engine", "Examination", "Seen", "Snapshot"]
 
 _ALLOW = Action.ALLOW.wire
 _NOBODY = VictimWatch(max_callees=1)  # in a hurry no victims are remembered, and none are asked for
@@ -30,6 +30,13 @@ class Examination(NamedTuple):
     protected: bool
     near: tuple[NearMiss, ...]
     shadow: tuple[Evidence, ...] = ()
+
+
+class Seen(NamedTuple):
+    """Events that all have looked at who count nothing, by that snapshot."""
+
+    batch: Batch
+    snapshot: Snapshot
 
 
 class Engine:
@@ -199,6 +206,22 @@ class Engine:
             return self._conclude(batch, _NOBODY, now)
         return self._conclude(self._look(events, mine), mine.memory.victims, now)
 
+    def look(self, parts: Sequence[Sequence[Event]], *, shard: int = 0) -> list[Seen]:
+        """Do for several batches at once what counts nothing: what is due once a batch is most of what a small one
+        costs. Each is then to be decided by ``decide_seen``. ``shard``: any.
+        """
+        whole = Batch([event for part in parts for event in part], rollout=self.snapshot.rollout)
+        self._ask([each for each in self._shard(shard).detectors if not each.counts], whole)
+        snapshot = self.snapshot
+        return [Seen(batch, snapshot) for batch in whole.cut(map(len, parts))]
+
+    def decide_seen(self, seen: Seen, now: int | None = None, *, shard: int = 0) -> list[Decision]:
+        """As ``decide``: the same decisions."""
+        if seen.snapshot is not self.snapshot:  # the brake has tripped since
+            return self.decide(seen.batch.events, now, shard=shard)
+        mine = self._shard(shard)
+        return self._conclude(self._count(seen.batch, mine), mine.memory.victims, now)
+
     def examine(self, event: Event, *, shard: int = 0) -> Examination:
         """Decide one event, like ``decide``, and keep what led to it."""
         mine = self._shard(shard)
@@ -209,11 +232,16 @@ class Engine:
         return Examination(decision, evidence, self._judge.protected.touches(event), tuple(near), shadow)
 
     def _look(self, events: Sequence[Event], shard: _Shard) -> Batch:
-        recent, ids = shard.memory.recent, [event.id for event in events]
-        repeated = recent.repeated(ids)
+        batch = Batch(events, rollout=self.snapshot.rollout)
+        self._ask([each for each in shard.detectors if not each.counts], batch)
+        return self._count(batch, shard)
+
+    def _count(self, batch: Batch, shard: _Shard) -> Batch:
+        """Let those look who count."""
+        recent, ids = shard.memory.recent, [event.id for event in batch.events]
+        batch.repeated = repeated = recent.repeated(ids)
         try:
-            batch = Batch(events, repeated, self.snapshot.rollout)
-            self._ask(shard.detectors, batch)
+            self._ask([each for each in shard.detectors if each.counts], batch)
         except Exception:
             # They will be decided again, one by one, and that must not be taken for a repetition.
             recent.forget(name for i, name in enumerate(ids) if i not in repeated)

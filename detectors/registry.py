@@ -50,7 +50,9 @@ NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviou
 def build_detectors(
     rules: RulePack, lists: NumberIndex, automaton: Automaton, memory: Memory, model: ScoreModel | None = None
 ) -> tuple[Detector, ...]:
-    """Every detector there is. A new one is added here and nowhere else. Later ones see what earlier ones found."""
+    """Every detector there is. A new one is added here and nowhere else. Later ones see what earlier ones found; those
+    that count come last, as the others may look at several batches at once (``Engine.look``).
+    """
     return (
         NumberLists(lists),
         Signalling(),

@@ -1,7 +1,7 @@
 """The composition root: the only place where the parts of a worker are built and joined.
 
     settings ── Live (files, topics) ── engine ── Shards ─┐
-             ── Output (producer) ── Outbox ──────────────┼── one Interceptor per input topic ── ChunkApp (consumer)
+             ── Output (producer) ── Outbox ──────────────┼── Interceptor, a Desk per topic ── ChunkApp (consumer)
              ── Metrics ── HealthServer ──────────────────┘
 
 Faust's own Worker is not used: it parses the command line, owns the loop and its exit code does not tell a crash from
@@ -22,6 +22,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from detectors.engine import Engine
 from detectors.model.errors import LanjieError
+from stream.agents.desk import Desk
 from stream.agents.intercept import Interceptor
 from stream.backfill import Backfill
 from stream.breaker import Breakers
@@ -57,6 +58,9 @@ HEARTBEAT: Final = 2.0
 #: Seconds. What is redelivered after a crash is at most what was decided in this time.
 COMMIT_INTERVAL: Final = 1.0
 WATCH_INTERVAL: Final = 0.5
+#: Objects between two collections. A round has thousands, which are gone after it without any: with Python's 700 there
+#: were two collections a round, and every second or so a full one, in which all waited for 12 ms.
+GC_OBJECTS: Final = 20_000
 KAFKA_RETRY: Final = 5.0  # seconds between tries to reach Kafka at the start
 _WRITTEN: Final = (DECISIONS, *INPUTS, *(dlq(topic) for topic in (*INPUTS, LISTS, RULES)))
 
@@ -83,6 +87,7 @@ def build_app(
     app = ChunkApp(
         settings.group,
         chunk_topics=[topic.name for topic in inputs],
+        max_chunk=settings.max_chunk,
         max_in_flight=settings.max_in_flight,
         clock=clock,
         holder=holder,
@@ -99,28 +104,28 @@ def build_app(
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=True,
         stream_buffer_maxsize=2 * settings.max_in_flight,  # never full: ChunkConsumer stops fetching before
-        broker_max_poll_records=settings.max_chunk,
+        broker_max_poll_records=settings.max_chunk * settings.max_in_flight,  # all that was fetched: see FETCH_BYTES
         broker_commit_interval=COMMIT_INTERVAL,
         broker_session_timeout=SESSION_TIMEOUT,
         broker_heartbeat_interval=HEARTBEAT,
         broker_rebalance_timeout=30.0,
     )
+    interceptor = Interceptor(
+        engine=engine, outbox=outbox, fail=fail, clock=clock, progress=progress, max_events=settings.max_chunk
+    )
     for topic in inputs:
-        interceptor = Interceptor(
+        desk = Desk(
             topic,
             group=settings.group,
             engine=engine,
-            outbox=outbox,
-            fail=fail,
             metrics=metrics,
             clock=clock,
-            progress=progress,
             traces=traces or Traces(),
             deadline=settings.deadlines[topic.kind],
             lists_only_after=settings.lists_only_after,
         )
         channel = app.topic(topic.name, schema=ChunkSchema(allow_empty=False))
-        app.agent(channel, name=f"intercept.{topic.kind}", concurrency=1)(cast(Any, interceptor.run))
+        app.agent(channel, name=f"intercept.{topic.kind}", concurrency=1)(cast(Any, interceptor.agent(desk)))
     return app
 
 
@@ -169,6 +174,7 @@ class Worker:
         if (snapshot := await self._unless_stopped(self._live.first())) is None:
             return
         gc.freeze()  # millions of list entries are not to be walked by every full collection
+        gc.set_threshold(GC_OBJECTS, 10, 100)
         self.condition.engine = engine = Engine(
             snapshot,
             market=settings.market or None,

@@ -13,7 +13,8 @@ with room for a busy moment. Fuller chunks, up to ``max_chunk``, come only in a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 SHARES: Final = {"decode": 0.05, "decide": 0.25, "encode": 0.05, "deliver": 0.25}
@@ -25,9 +26,11 @@ def overruns(deadline: float, spent: Mapping[str, float]) -> list[str]:
     return [stage for stage, seconds in spent.items() if seconds > SHARES[stage] * deadline]
 
 
-def misses(deadline: float, waited: list[float]) -> int:
-    """How many decisions, given the seconds after which each was acknowledged, came after their ``deadline``."""
-    return sum(seconds > deadline for seconds in waited)
+def misses(deadline: float, waited: Sequence[int]) -> int:
+    """How many decisions came after their ``deadline``, given the milliseconds after which each was acknowledged, the
+    least first.
+    """
+    return len(waited) - bisect_right(waited, deadline * 1000)
 
 
 class Hurry:

@@ -7,7 +7,7 @@ The hot path pays per chunk, not per event: counts are summed first, latencies g
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -39,29 +39,32 @@ Lag = Mapping[tuple[str, int], int]
 
 
 class BulkHistogram(Collector):
-    """A histogram that takes a list at a time: one sort and one bisection per bucket, not one call per value."""
+    """A histogram of milliseconds that takes a list at a time: one sort and one bisection per bucket, not one call per
+    value. ``bounds``: seconds.
+    """
 
     def __init__(self, name: str, documentation: str, label: str, bounds: Sequence[float]) -> None:
         self._name, self._documentation, self._label = name, documentation, label
         self._bounds = tuple(bounds)
+        self._bounds_ms = [round(bound * 1000, 3) for bound in bounds]
         self._counts: dict[str, list[int]] = {}  # cumulative, as Prometheus has them; the last is +Inf
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, int] = {}
 
-    def observe_many(self, label: str, values: Iterable[float]) -> None:
-        """Count ``values`` under ``label``."""
-        ordered = sorted(values)
+    def observe_ms(self, label: str, ordered: Sequence[int]) -> None:
+        """Count whole milliseconds, the least first, under ``label``."""
         counts = self._counts.setdefault(label, [0] * (len(self._bounds) + 1))
-        for i, bound in enumerate(self._bounds):
-            counts[i] += bisect_right(ordered, bound)
+        most = ordered[-1] if ordered else 0
+        for i, bound in enumerate(self._bounds_ms):
+            counts[i] += len(ordered) if most <= bound else bisect_right(ordered, bound)
         counts[-1] += len(ordered)
-        self._sums[label] = self._sums.get(label, 0.0) + sum(ordered)
+        self._sums[label] = self._sums.get(label, 0) + sum(ordered)
 
     def collect(self) -> Iterator[Metric]:
         """What Prometheus scrapes."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         for label, counts in list(self._counts.items()):
-            family.add_metric([label], list(zip(names, map(float, counts), strict=True)), self._sums[label])
+            family.add_metric([label], list(zip(names, map(float, counts), strict=True)), self._sums[label] / 1000)
         yield family
 
 

@@ -17,93 +17,23 @@ for good, which health reports; it is never passed over.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import inspect
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord as Record
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import TPorTopicSet, TransportT
+from mode.services import WaitResults
 from mode.utils.futures import notify
 
+from stream.chunks import Chunk, Ledger
 from stream.clock import Clock, SystemClock
-
-
-class Chunk:
-    """Consecutive records of one partition, delivered and acknowledged together."""
-
-    __slots__ = ("_on_take", "acked", "born", "first", "last", "records", "taken")
-
-    def __init__(
-        self, records: Sequence[Record], born: float = 0.0, on_take: Callable[[], object] = lambda: None
-    ) -> None:
-        self.records = records
-        self.first: int = records[0].offset
-        self.last: int = records[-1].offset
-        self.born = born  #: clock.monotonic() at delivery
-        self.taken = self.acked = False
-        self._on_take = on_take
-
-    def take(self) -> Sequence[Record]:
-        """Its records, for who handles them now: it waits no longer, and the next may be fetched."""
-        self.taken = True
-        self._on_take()
-        return self.records
-
-    def __repr__(self) -> str:
-        """Offsets only: Faust logs its messages, and ours hold numbers and texts."""
-        return f"<Chunk {self.first}..{self.last}>"
-
-
-class Ledger:
-    """The chunks of one partition that were delivered and not yet committed, in the order of the log."""
-
-    def __init__(self) -> None:
-        self._chunks: deque[Chunk] = deque()
-
-    def add(self, chunk: Chunk) -> None:
-        """Enter a chunk. One that starts before the last entry's end is a redelivery after a seek: what was
-        entered before comes again as well, so it is forgotten.
-        """
-        if self._chunks and chunk.first <= self._chunks[-1].last:
-            self._chunks.clear()
-        self._chunks.append(chunk)
-
-    def pop_acked(self) -> int | None:
-        """Take off the finished chunks at the head. Returns the offset to commit, if there is a new one."""
-        offset = None
-        while self._chunks and self._chunks[0].acked:
-            offset = self._chunks.popleft().last + 1
-        return offset
-
-    def clear(self) -> None:
-        """Forget all: the partition is gone or will be read again."""
-        self._chunks.clear()
-
-    @property
-    def has_progress(self) -> bool:
-        """Whether something can be committed."""
-        return bool(self._chunks) and self._chunks[0].acked
-
-    @property
-    def unacked(self) -> int:
-        """Chunks not yet acknowledged."""
-        return sum(not chunk.acked for chunk in self._chunks)
-
-    @property
-    def waiting(self) -> int:
-        """Chunks that nobody has taken yet."""
-        return sum(not chunk.taken for chunk in self._chunks)
-
-    @property
-    def oldest(self) -> Chunk | None:
-        """The first chunk that is not committed."""
-        return self._chunks[0] if self._chunks else None
-
+from stream.eager import Done, begin
 
 #: Milliseconds that the broker may hold a fetch for want of data. aiokafka has one fetch in flight per broker and
 #: leaves out the partitions that it still holds records of; with Faust's hard-coded 1500 a partition that is drained
@@ -113,6 +43,7 @@ FETCH_MAX_WAIT_MS: Final = 10
 #: What ends that wait sooner. With aiokafka's single byte every new record is a fetch and a chunk of its own, each of
 #: which costs a millisecond: a worker took all of a core at 10,000 events/s (0.96), and takes 0.67 of one now.
 FETCH_MIN_BYTES: Final = 256 << 10
+FETCH_BYTES: Final = 256 << 10
 
 
 #: Chunks that wait for an agent, from which no more are fetched: what is not cut into chunks yet is decided in larger,
@@ -142,6 +73,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc,u
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001 - Faust passes a constant
         consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001 - the same
+        consumer._max_partition_fetch_bytes = FETCH_BYTES  # noqa: SLF001 - the same
         # What was re-driven in a transaction that came to nothing must not be decided.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust knows it only with its own transactions
         return consumer
@@ -178,6 +110,20 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         fetched = await super()._getmany(active_partitions, timeout)
         return {tp: self._pack(ensure_TP(tp), records) for tp, records in fetched.items()}
 
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
+        """Faust hands over each message by this, with four tasks and a turn of the loop. What needs no waiting, as a
+        hand-over needs none, is done without: so all chunks of a fetch are with the agents before these go on.
+        """
+        first, *others = coros
+        if not inspect.iscoroutine(first) or self.should_stop:
+            return await super().wait_first(*coros, timeout=timeout)
+        begun = begin(first)
+        if isinstance(begun, Done):
+            for other in others:
+                other.close()
+            return WaitResults([first], [begun.result], False)
+        return await super().wait_first(begun, *others, timeout=timeout)
+
     def _is_full(self) -> bool:
         return self.in_flight >= self.app.max_in_flight or self.waiting >= MAX_WAITING
 
@@ -187,7 +133,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         start = self._read_offset[tp]
         if records and start is not None and records[0].offset < start:  # as stock drops what was read before a seek
             records = [record for record in records if record.offset >= start]
-        return [Chunk(records, self.app.clock.monotonic(), self._space.set)] if records else []
+        size, born = self.app.max_chunk, self.app.clock.monotonic()
+        return [Chunk(records[i : i + size], born, self._space.set) for i in range(0, len(records), size)]
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Chunk):
@@ -226,8 +173,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
             return bool(super().ack(message))
         if message.acked or not message.tracked:  # untracked: Faust skipped it unseen in a rebalance; that is no ack
             return False
-        message.acked = chunk.acked = True
-        chunk.records = ()
+        message.acked = True
+        chunk.ack()
         self._unacked_messages.discard(message)
         self._space.set()
         notify(self._waiting_for_ack)
@@ -375,13 +322,14 @@ class ChunkApp(faust.App):
         id: str,  # noqa: A002 - Faust's own name for it
         *,
         chunk_topics: Iterable[str],
+        max_chunk: int,
         max_in_flight: int,
         clock: Clock | None = None,
         holder: Holder | None = None,
         **conf: Any,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
-        self.max_in_flight = max_in_flight
+        self.max_chunk, self.max_in_flight = max_chunk, max_in_flight
         self.clock: Clock = clock or SystemClock()
         self.holder = holder
         super().__init__(id, **conf)

@@ -26,6 +26,8 @@ _DERIVED: Final[dict[str, Callable[[View], int]]] = {
 #: Events of a caller from which rules about a change are looked at also with events that bring none. A constant, so
 #: that what one rule finds does not depend on which others there are: they may be in shadow.
 _SETTLED: Final = 6
+_NEVER: Final = 1 << 30
+_MOST_JUDGED: Final = 100_000  #: callers of whom is kept when they are to be judged again: 10 MB
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 
 
@@ -41,6 +43,8 @@ class CallBehaviour(Detector):
         # Below so many events no rule can fire, but those about a change, which is told apart.
         self._lowest = min((_looked_at(each.base, each.rule) for each in self._rules), default=1 << 62)
         self._no_change = [each for each in self._rules if each.rule.measure not in _CHANGES]
+        # Of a caller that was judged: at which further event the next rule can fire at the soonest. None before that.
+        self._next: dict[Canonical, int] = {}
 
     @property
     def codes(self) -> frozenset[str]:
@@ -49,6 +53,9 @@ class CallBehaviour(Detector):
 
     def inspect(self, batch: Batch) -> None:
         count, novelty, a, lowest, repeated = self._windows.count, self._novelty, batch.a, self._lowest, batch.repeated
+        if len(self._next) > _MOST_JUDGED:
+            self._next.clear()
+        soonest = self._next
         numbers, bits = marks(batch.keys[len(a) :])
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
         for i, (event, caller, number, bit) in enumerate(zip(batch.events, a, numbers, bits, strict=True)):
@@ -67,8 +74,11 @@ class CallBehaviour(Detector):
                 events = count(caller, number, bit, event)
                 if events == 1:
                     novelty.heard(caller, event.time)
-                if events < 0 or events >= lowest:
-                    self._judge(batch, i, caller, event.time, events)
+                # Whoever comes from below to the lowest is judged anew: what came before that is not in ``soonest``.
+                if events > lowest and (left := soonest.get(caller, 0)) > 1:
+                    soonest[caller] = left - 1
+                elif events < 0 or events >= lowest:
+                    soonest[caller] = self._judge(batch, i, caller, event.time, events)
             except Exception as error:  # noqa: BLE001 - raised again where nobody guards
                 batch.failed(i, error)
 
@@ -82,20 +92,32 @@ class CallBehaviour(Detector):
                 lacks = ", ".join(f"{name} {value} of {t}" for name, value, t in found)
                 yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
 
-    def _judge(self, batch: Batch, i: int, caller: Canonical, time: int, events: int) -> None:
-        """``events`` of the caller; negative where something may have changed with this one."""
+    def _judge(self, batch: Batch, i: int, caller: Canonical, time: int, events: int) -> int:
+        """``events`` of the caller; negative where something may have changed with this one.
+
+        Returns:
+            At which further event of the caller a rule can fire at the soonest, but for events that bring a change: an
+            event adds at most one to each counter.
+        """
         view = self._windows.view(caller)
         before, now = view.halves
+        soonest = _NEVER
         for base, rule, needed, counters, others in self._no_change if 0 < events < _SETTLED else self._rules:
             if base > abs(events):
+                soonest = min(soonest, base - abs(events))
                 break
-            for at, threshold in counters:  # what costs least first; nearly every rule ends here
-                if (before >> at & FIELD) + (now >> at & FIELD) < threshold:
+            for at, threshold, changes in counters:  # what costs least first; nearly every rule ends here
+                lacks = threshold - (before >> at & FIELD) - (now >> at & FIELD)
+                if lacks > 0:
+                    if lacks < soonest and not changes:
+                        soonest = lacks
                     break
             else:
+                soonest = 0
                 if all(self._measure(name, view, caller, time) >= threshold for name, threshold in others):
                     detail = " ".join(f"{name}={self._measure(name, view, caller, time)}" for name, _ in needed)
                     batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=detail))
+        return min(soonest, _SETTLED - events) if 0 < events < _SETTLED else soonest
 
     def _measure(self, name: str, view: View, caller: Canonical, time: int) -> int:
         if name in COUNTERS:
@@ -112,20 +134,20 @@ class _Compiled(NamedTuple):
 
     Attributes:
         base: events below which it cannot fire.
-        counters: those that are counters, by their place in ``View.halves``.
+        counters: those that are counters, by their place in ``View.halves``, and whether they count changes.
         others: the rest.
     """
 
     base: int
     rule: BehaviourRule
     needed: list[tuple[str, int]]
-    counters: list[tuple[int, int]]
+    counters: list[tuple[int, int, bool]]
     others: list[tuple[str, int]]
 
 
 def _compiled(rule: BehaviourRule) -> _Compiled:
     needed = _needed(rule)
-    counters = [(COUNTER_AT[name], threshold) for name, threshold in needed if name in COUNTER_AT]
+    counters = [(COUNTER_AT[name], threshold, name in _CHANGES) for name, threshold in needed if name in COUNTER_AT]
     others = [(name, threshold) for name, threshold in needed if name not in COUNTER_AT]
     return _Compiled(_base(rule), rule, needed, counters, others)
 

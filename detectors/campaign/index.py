@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from math import log
-from typing import NamedTuple
 from zlib import crc32
 
 from msgspec import Struct
@@ -18,10 +17,11 @@ LEAST = 0.75  #: part of two texts that must be common, in order (insertions and
 _OF_FIRST = 0.7  # the same with a campaign's first text: or it would drift from wording to wording
 _NEW = 0.95  # a text less like any wording than this is a wording of its own
 _WORDINGS = 8  # of a campaign that others are compared with
+_LOOKED_AT = 2_000  # wordings that have a hash of a text: with a phrase that all use it would be nearly all
 _EXACT = 64  # texts of a campaign that are known letter by letter; the others are found by sketch
 
 
-class Wording(NamedTuple):
+class Wording(Struct, frozen=True, gc=False):
     """A text of a campaign that others are compared with."""
 
     campaign: str  #: its id
@@ -103,9 +103,14 @@ class CampaignIndex:
 
     def _find(self, normalised: str, hashes: Sketch) -> tuple[Campaign | None, float]:
         """The campaign with the wording most like it, and how like. The sketch proposes, the texts decide: common
-        trigrams make few hashes common.
+        trigrams make few hashes common. The rarest of them say most, and are looked at first.
         """
-        common = Counter(wording for value in hashes for wording in self._holders.get(value, ()))
+        common: Counter[Wording] = Counter()
+        room = _LOOKED_AT
+        for holders in sorted((found for value in hashes if (found := self._holders.get(value))), key=len):
+            common.update(holders[-room:])
+            if (room := room - len(holders)) <= 0:
+                break
         best, most = None, 0.0
         for wording, count in common.items():
             if count >= ALIKE:

@@ -172,7 +172,7 @@ def declared() -> dict[str, set[str]]:
     metrics = Metrics(registry)
     lag = {("t", 0): 1}
     metrics.watch(SimpleNamespace(state="running", in_flight=0, recovering=0, lag=lambda: lag, unready=list))
-    metrics.end_to_end.observe_many("t", [1.0])
+    metrics.end_to_end.observe_ms("t", [1000])
     metrics.versions.info({"lists": "1", "rules": "1"})
     for each in vars(metrics).values():  # one child each: without, those with labels show no series
         if getattr(each, "_labelnames", ()) and hasattr(each, "labels"):

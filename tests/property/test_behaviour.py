@@ -214,6 +214,8 @@ def test_a_repeated_event_is_judged_as_it_was():
 
 def test_a_batch_that_failed_can_be_decided_again_one_by_one():
     class Fails:
+        counts = True
+
         def inspect(self, batch):
             raise ZeroDivisionError
 

@@ -21,7 +21,7 @@ def test_a_stage_overruns_when_it_takes_more_than_its_share():
 
 
 def test_a_decision_that_comes_in_time_to_the_moment_misses_nothing():
-    assert misses(0.05, [0.0, 0.05, 0.0501, 1.0]) == 2
+    assert misses(0.05, [0, 50, 51, 1000]) == 2
 
 
 def test_the_hurry_ends_when_half_of_the_backlog_is_left():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.transport import Chunk, Ledger
+from stream.chunks import Chunk, Ledger
 
 
 def chunk(first: int, last: int) -> Chunk:
@@ -30,9 +30,10 @@ def test_nothing_is_committed_before_the_first_ack():
 def test_an_ack_out_of_order_waits_for_the_chunk_before_it():
     ledger = Ledger()
     first, second, third = entered(ledger, (0, 9), (10, 19), (20, 29))
-    third.acked = second.acked = True
+    third.ack()
+    second.ack()
     assert ledger.pop_acked() is None
-    first.acked = True
+    first.ack()
     assert ledger.pop_acked() == 30
     assert ledger.pop_acked() is None
     assert ledger.oldest is None
@@ -43,9 +44,9 @@ def test_the_ack_of_a_chunk_from_before_a_seek_does_not_pass_for_its_redelivery(
     (stale,) = entered(ledger, (0, 9))
     ledger.clear()
     (again,) = entered(ledger, (0, 9))
-    stale.acked = True
+    stale.ack()
     assert ledger.pop_acked() is None
-    again.acked = True
+    again.ack()
     assert ledger.pop_acked() == 10
 
 
@@ -53,16 +54,16 @@ def test_a_chunk_that_goes_back_in_the_log_replaces_all_before_it():
     ledger = Ledger()
     (late,) = entered(ledger, (100, 199))
     (again,) = entered(ledger, (50, 149))
-    late.acked = True
+    late.ack()
     assert ledger.pop_acked() is None
-    again.acked = True
+    again.ack()
     assert ledger.pop_acked() == 150
 
 
 def test_offsets_that_the_log_has_lost_do_not_stop_the_commit():
     ledger = Ledger()
     for each in entered(ledger, (0, 9), (500, 501)):
-        each.acked = True
+        each.ack()
     assert ledger.pop_acked() == 502
 
 
@@ -77,7 +78,7 @@ def test_what_is_committed_is_always_what_is_acked_without_a_hole(order, data):
     chunks = entered(ledger, *((n * 10, n * 10 + 9) for n in range(8)))
     committed = 0
     for n in order:
-        chunks[n].acked = True
+        chunks[n].ack()
         if data.draw(st.booleans()):
             committed = ledger.pop_acked() or committed
             run = next((i for i, each in enumerate(chunks) if not each.acked), 8)
