@@ -88,7 +88,7 @@ def build_app(
         settings.group,
         chunk_topics=[topic.name for topic in inputs],
         max_chunk=settings.max_chunk,
-        max_in_flight=settings.max_in_flight,
+        max_records=settings.max_chunk * settings.max_in_flight,
         clock=clock,
         holder=holder,
         consumer_group_instance_id=settings.instance or None,
@@ -103,8 +103,7 @@ def build_app(
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=True,
-        stream_buffer_maxsize=2 * settings.max_in_flight,  # never full: ChunkConsumer stops fetching before
-        broker_max_poll_records=settings.max_chunk * settings.max_in_flight,  # all that was fetched: see FETCH_BYTES
+        stream_buffer_maxsize=1 << 16,  # chunks; never full: ChunkConsumer stops fetching before
         broker_commit_interval=COMMIT_INTERVAL,
         broker_session_timeout=SESSION_TIMEOUT,
         broker_heartbeat_interval=HEARTBEAT,

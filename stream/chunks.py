@@ -11,12 +11,12 @@ from aiokafka.structs import ConsumerRecord as Record
 class Chunk:
     """Consecutive records of one partition, delivered and acknowledged together."""
 
-    __slots__ = ("_on_take", "acked", "born", "first", "last", "ledger", "records", "taken")
+    __slots__ = ("_on_take", "acked", "born", "count", "first", "last", "ledger", "records", "taken")
 
     def __init__(
         self, records: Sequence[Record], born: float = 0.0, on_take: Callable[[], object] = lambda: None
     ) -> None:
-        self.records = records
+        self.records, self.count = records, len(records)
         self.first: int = records[0].offset
         self.last: int = records[-1].offset
         self.born = born  #: clock.monotonic() at delivery
@@ -39,6 +39,7 @@ class Chunk:
             self.acked = True
             if self.ledger:
                 self.ledger.unacked -= 1
+                self.ledger.unacked_records -= self.count
         self.records = ()
 
     def __repr__(self) -> str:
@@ -51,12 +52,13 @@ class Ledger:
 
     Attributes:
         unacked: chunks not yet acknowledged.
+        unacked_records: records of these.
         waiting: chunks that nobody has taken yet.
     """
 
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
-        self.unacked = self.waiting = 0
+        self.unacked = self.unacked_records = self.waiting = 0
 
     def add(self, chunk: Chunk) -> None:
         """Enter a chunk. One that starts before the last entry's end is a redelivery after a seek: what was
@@ -67,6 +69,7 @@ class Ledger:
         chunk.ledger = self
         self._chunks.append(chunk)
         self.unacked += not chunk.acked
+        self.unacked_records += 0 if chunk.acked else chunk.count
         self.waiting += not chunk.taken
 
     def pop_acked(self) -> int | None:
@@ -81,7 +84,7 @@ class Ledger:
         for chunk in self._chunks:
             chunk.ledger = None
         self._chunks.clear()
-        self.unacked = self.waiting = 0
+        self.unacked = self.unacked_records = self.waiting = 0
 
     @property
     def has_progress(self) -> bool:

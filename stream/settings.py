@@ -182,14 +182,14 @@ class Settings:
         int,
         Setting(
             *integer(1, 10_000),
-            "Records handed over at once. More is cheaper per record; the first waits for the last.",
+            "Events decided in one go. More is cheaper per event; the first waits for the last.",
         ),
     ] = 1_000
     max_in_flight: Annotated[
         int,
         Setting(
             *integer(1, 10_000),
-            "Chunks fetched and not yet acknowledged; bounds memory to max_chunk * max_in_flight events.",
+            "max_chunk times as many events are in memory at most, fetched and not yet acknowledged.",
         ),
     ] = 32
     data_dir: Annotated[

@@ -3,8 +3,9 @@
 Of the topics in ``ChunkApp.chunk_topics``, what one fetch brings of one partition travels as ONE message whose value
 is a ``Chunk``. The rest of Faust's path (fetcher, conductor, stream, ack, commit) stays stock:
 
-    _getmany       packs each partition's records into one chunk         (stock: a list of records);
+    _getmany       packs each partition's records into chunks             (stock: a list of records);
                    leaves out partitions that the app holds
+    wait_first     hands a message over at once                           (stock: by four tasks and a turn of the loop)
     _to_message    enters the chunk in its partition's ledger             (stock: one message per record)
     ack            marks that very chunk object                           (stock: an offset in a set)
     _new_offset    takes finished chunks off the ledger's head            (stock: a search for gaps in offsets)
@@ -43,6 +44,7 @@ FETCH_MAX_WAIT_MS: Final = 10
 #: What ends that wait sooner. With aiokafka's single byte every new record is a fetch and a chunk of its own, each of
 #: which costs a millisecond: a worker took all of a core at 10,000 events/s (0.96), and takes 0.67 of one now.
 FETCH_MIN_BYTES: Final = 256 << 10
+#: Of one partition in an answer. In a backlog an answer is full: this keeps it a matter of milliseconds to unpack.
 FETCH_BYTES: Final = 256 << 10
 
 
@@ -125,7 +127,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         return await super().wait_first(begun, *others, timeout=timeout)
 
     def _is_full(self) -> bool:
-        return self.in_flight >= self.app.max_in_flight or self.waiting >= MAX_WAITING
+        if self.waiting >= MAX_WAITING:
+            return True
+        return sum(ledger.unacked_records for ledger in self.ledgers.values()) >= self.app.max_records // 2
 
     def _pack(self, tp: TP, records: list[Any]) -> list[Any]:
         if tp.topic not in self.app.chunk_topics:
@@ -315,7 +319,12 @@ class ChunkSchema(faust.Schema):  # type: ignore[type-arg]
 
 
 class ChunkApp(faust.App):
-    """A Faust app that delivers ``chunk_topics`` in chunks."""
+    """A Faust app that delivers ``chunk_topics`` in chunks.
+
+    Args:
+        max_chunk: records of a chunk.
+        max_records: in memory, fetched and not yet acknowledged.
+    """
 
     def __init__(
         self,
@@ -323,16 +332,18 @@ class ChunkApp(faust.App):
         *,
         chunk_topics: Iterable[str],
         max_chunk: int,
-        max_in_flight: int,
+        max_records: int,
         clock: Clock | None = None,
         holder: Holder | None = None,
         **conf: Any,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
-        self.max_chunk, self.max_in_flight = max_chunk, max_in_flight
+        self.max_chunk, self.max_records = max_chunk, max_records
         self.clock: Clock = clock or SystemClock()
         self.holder = holder
-        super().__init__(id, **conf)
+        # A fetch is taken whole, or aiokafka would ask for no more while it holds the rest. With what was there before
+        # it is no more than all.
+        super().__init__(id, broker_max_poll_records=max(1, max_records // 2), **conf)
 
     def _new_transport(self) -> TransportT:
         return ChunkTransport(self.conf.broker_consumer, self)

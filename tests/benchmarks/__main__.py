@@ -23,8 +23,8 @@ from tests.benchmarks.workload import NUMBERS
 COMMITTED = Path(__file__).parent
 ELSEWHERE = Path(".lanjie/bench")  # of a run that is not the whole one
 QUICK = {
-    "rounds": 2, "fewer": 1, "events": 30_000, "floor_events": 4_000, "numbers": 100_000, "memory_callers": 50_000,
-    "quick": True,
+    "rounds": 2, "fewer": 1, "events": 30_000, "fewer_events": 30_000, "floor_events": 4_000, "numbers": 100_000,
+    "memory_callers": 50_000, "quick": True,
 }  # fmt: skip
 COMMANDS = ("run", "smoke", "render")
 

@@ -38,6 +38,7 @@ def report(results: Results, drawn: list[str]) -> str:
         ("Cost as things grow", (lambda each: _growth(each, drawn)) if results.growth else None),
         ("More workers", _scaling if results.scaling else None),
         ("Memory and start", _memory if results.memory else None),
+        ("Replay", _replay if results.replay else None),
     ]
     body = (f"## {title}\n\n{show(results) if show else 'Not measured in this run.'}\n" for title, show in parts)
     return "\n".join((head, *body))
@@ -136,7 +137,8 @@ def _latency(results: Results) -> str:
         f"{found.rate:,.0f} events/s, {found.share:.0%} of the {found.capacity:,.0f} measured above, for "
         f"{found.seconds:g} s after the warm-up, {len(found.runs[WORKER])} rounds in turn. From the scheduled time of "
         f"an event until its answer was appended. p99 of the {WORKER} over that of the {ECHO}: "
-        f"{spread(p99_ratios(results))}.\n\n{table(heads, rows)}"
+        f"{spread(p99_ratios(results))}; over that of {BARE} with the same engine: {spread(p99_ratios(results, BARE))}."
+        f"\n\n{table(heads, rows)}"
     )
 
 
@@ -219,4 +221,22 @@ def _memory(results: Results) -> str:
         f"map of the lists {found.mapped['rss']:.1f} MiB were resident, {found.mapped['pss']:.1f} MiB its share. "
         "Bounds: `LANJIE_MAX_CALLERS` a partition (250,000), `LANJIE_MAX_CHUNK` x `LANJIE_MAX_IN_FLIGHT` events.\n\n"
         f"From the start of the process until `/ready`: {spread(found.ready, 1)} s, {len(found.ready)} starts."
+    )
+
+
+def _replay(results: Results) -> str:
+    found = results.replay or []
+    counts = sorted({each.processes for each in found})
+    rows = [
+        (what, *(spread(each.rates, 0) for n in counts for each in found if (each.job, each.processes) == (job, n)))
+        for job, what in (
+            ("read", "unpacked, routed, decoded, and nothing more"),
+            ("floor", "the same, and the floor's work in place of the engine"),
+            ("replay", "`lanjie replay`"),
+        )
+    ]
+    heads = ("events/s", *(f">{n} process{'es' * (n > 1)}" for n in counts))
+    return (
+        f"{found[0].events:,} events of the simulated busy hour, long records with cells and devices; every process "
+        f"reads all of it and decides its part.\n\n{table(heads, rows)}"
     )

@@ -23,19 +23,20 @@ from tests.benchmarks.broker import Broker, started
 from tests.benchmarks.contenders import Place, PlaceOf
 from tests.benchmarks.growth import CURVES
 from tests.benchmarks.parts import latency, memory, partitions, peers, scaling
-from tests.benchmarks.schema import WORKER, Curve, Floor, Results, Workload
+from tests.benchmarks.schema import WORKER, Curve, Floor, Replayed, Results, Workload
 from tests.benchmarks.workload import (
-    CALLERS,
     LISTED,
     NUMBERS,
     PARTITIONS,
     PREFIXES,
+    callers_of,
     make_lists,
     rows_of,
     traffic,
 )
 
-PARTS: Final = ("floor", "peers", "latency", "growth", "scaling", "memory")
+PARTS: Final = ("floor", "peers", "latency", "growth", "scaling", "memory", "replay")
+OFF_KAFKA: Final = {"floor", "replay"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Plan:
     Attributes:
         rounds: of what has a bar to meet.
         fewer: rounds of what has none.
-        events: of a contender in a round.
+        events: of a contender in a round; ``fewer_events`` of what is only compared with itself.
         floor_events: of each kind in a round of the engine alone.
         memory_callers: of the worker whose memory is measured.
         quick: also leave the dear points of the curves out; for trying the benchmark itself.
@@ -56,7 +57,8 @@ class Plan:
     kinds: tuple[str, ...] = ("sms", "call", "mix")
     rounds: int = 5
     fewer: int = 3
-    events: int = 120_000
+    events: int = 240_000
+    fewer_events: int = 120_000
     floor_events: int = 20_000
     numbers: int = NUMBERS
     memory_callers: int = memory.CALLERS
@@ -71,6 +73,7 @@ class Bench:
         home.joinpath("lists").mkdir()
         self.lists = make_lists(home / "lists", plan.numbers)
         self.events = traffic(plan.events, self.lists.listed)
+        self.fewer = traffic(plan.fewer_events, self.lists.listed)
         self.rows = rows_of(self.events)
 
     def workload(self) -> Workload:
@@ -78,8 +81,8 @@ class Bench:
         lists, texts = self.lists, [len(event.text) for event in self.events if isinstance(event, SmsEvent)]
         return Workload(
             numbers=lists.numbers, prefixes=PREFIXES, patterns=lists.pattern_count, rules=lists.rules,
-            events=self.plan.events, callers=CALLERS, listed=LISTED, text=round(statistics.mean(texts), 1),
-            partitions=PARTITIONS, build_seconds=round(lists.build_seconds, 1),
+            events=self.plan.events, callers=callers_of(self.plan.events), listed=LISTED,
+            text=round(statistics.mean(texts), 1), partitions=PARTITIONS, build_seconds=round(lists.build_seconds, 1),
         )  # fmt: skip
 
     def floor(self, results: Results) -> None:
@@ -95,6 +98,13 @@ class Bench:
         for name in CURVES:
             results.growth[name] = alone("growth", name, "--rounds", self.plan.rounds, *quick, type=Curve)
 
+    def replay(self, results: Results) -> None:
+        """In as many processes as there are cores."""
+        command = [sys.executable, "-m", "tests.benchmarks.replayed", "--rounds", str(self.plan.fewer)]
+        with machine.on(()):
+            done = subprocess.run([*command, "--lists", str(self.home / "lists")], stdout=subprocess.PIPE, check=True)
+        results.replay = msgspec.json.decode(done.stdout, type=list[Replayed])
+
     async def on_kafka(self, results: Results) -> None:
         """All that needs a broker."""
         plan, parts = self.plan, self.plan.parts
@@ -108,10 +118,10 @@ class Bench:
                 capacity = await self._capacity(place_of, broker, results)
                 results.latency = await latency.measure(place_of, self._enough(capacity), plan.rounds, capacity)
             if "scaling" in parts:
-                results.scaling = await scaling.measure(place_of, broker, self.rows, plan.fewer)
+                results.scaling = await scaling.measure(place_of, broker, rows_of(self.fewer), plan.fewer)
             if "growth" in parts:
                 counts = partitions.COUNTS[:2] if plan.quick else partitions.COUNTS
-                curve = await partitions.measure(place_of, broker, self.events, plan.fewer, counts)
+                curve = await partitions.measure(place_of, broker, self.fewer, plan.fewer, counts)
                 results.growth = {"partitions": curve}
             if "memory" in parts:
                 results.memory = await memory.measure(place_of, plan.rounds - 1, plan.memory_callers)
@@ -159,9 +169,11 @@ def measure(plan: Plan) -> Results:
         )  # fmt: skip
         if "floor" in plan.parts:
             bench.floor(results)
-        if set(plan.parts) - {"floor"}:
+        if set(plan.parts) - OFF_KAFKA:
             uvloop.run(bench.on_kafka(results))  # the driver is to be late as little as can be
         if "growth" in plan.parts:
             bench.growth(results)
+        if "replay" in plan.parts:
+            bench.replay(results)
         results.seconds = round(time.monotonic() - begun, 1)
     return results

@@ -3,9 +3,10 @@
     Results ─┬─ machine, workload          where and with what
              ├─ peers: name -> [Run]       one for each round, rounds of all contenders interleaved
              ├─ floor: kind -> Floor       the engine alone beside straight-line code
-             ├─ latency                    at a share of the capacity, beside an echo
+             ├─ latency                    at a share of the capacity, beside an echo and a bare loop
              ├─ growth: name -> Curve      what a cost does as one thing grows
              ├─ scaling: [Scaling]         one worker and two on all cores
+             ├─ replay: [Replayed]         a log decided again, beside reading it and the floor's work
              └─ memory                     one worker with a million callers
 
 Raw figures of every round are kept; medians, spreads and ratios are worked out where they are shown. A part that was
@@ -140,6 +141,15 @@ class Memory(msgspec.Struct):
     ready: list[float]  #: seconds from the start of the process until ``/ready`` says yes
 
 
+class Replayed(msgspec.Struct):
+    """Events of a log a second, by round, of one ``job`` in so many processes: see ``tests.benchmarks.replayed``."""
+
+    job: str
+    processes: int
+    events: int
+    rates: list[float]
+
+
 class Results(msgspec.Struct):
     """All of it."""
 
@@ -156,6 +166,7 @@ class Results(msgspec.Struct):
     growth: dict[str, Curve] | None = None
     scaling: list[Scaling] | None = None
     memory: Memory | None = None
+    replay: list[Replayed] | None = None
     skipped: dict[str, str] = {}  #: part or contender -> why it was not run
 
 

@@ -19,7 +19,7 @@ from tests.benchmarks.schema import BARE, STOCK, WORKER, Results, ResultsError, 
 from tests.benchmarks.verdict import SMOKE, SMOKE_RATIOS, Ratios, ratios
 
 PLAN = Plan(
-    parts=("floor", "peers"), contenders=(WORKER, BARE, STOCK), rounds=3, floor_events=10_000
+    parts=("floor", "peers"), contenders=(WORKER, BARE, STOCK), rounds=3, events=120_000, floor_events=10_000
 )  # fmt: skip
 
 

@@ -84,12 +84,13 @@ class StraightLine:
 
     def run(self, kind: str, lines: Sequence[bytes]) -> None:
         """Every line through every block."""
-        decode, encode, numbers, windows, table = (
-            self._decoders[kind].decode, self._encode, self._numbers, self._windows, self._table,
-        )  # fmt: skip
+        self.work(kind, map(self._decoders[kind].decode, lines))
+
+    def work(self, kind: str, events: Iterable[Any]) -> None:
+        """All but the decoding."""
+        encode, numbers, windows, table = self._encode, self._numbers, self._windows, self._table
         wheel, prefixes, is_sms = self._wheel, self._prefixes, kind == "sms"
-        for line in lines:
-            event = decode(line)
+        for event in events:
             a, b = event.a_number, event.b_number
             a = "+86" + a if len(a) == 11 and a[0] == "1" and a.isascii() and a.isdigit() else a
             b = "+86" + b if len(b) == 11 and b[0] == "1" and b.isascii() and b.isdigit() else b

@@ -136,7 +136,7 @@ def test_who_leaves_out_or_repeats_is_not_measured(ids: list[str]) -> None:
 
 
 def test_the_workload_alternates_and_a_caller_stays_in_one_partition() -> None:
-    rows = rows_of(traffic(400, [15000000001], callers=5))
+    rows = rows_of(traffic(400, [15000000001]))
     assert [row.where[0] for row in rows[:2]] == ["telecom.sms.v1", "telecom.calls.v1"]
     for key in {row.key for row in rows}:
         assert len({row.where[1] for row in rows if row.key == key}) == 1

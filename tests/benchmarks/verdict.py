@@ -13,7 +13,7 @@ from tests.benchmarks.schema import BARE, ECHO, STOCK, WORKER, Curve, Results, R
 
 #: At least 0.8 of the floor's speed.
 FLOOR, BARE_SHARE, STOCK_TIMES = 0.8, 0.9, 20.0
-P99_TIMES, P999_MS, READY = 1.5, 50.0, 5.0
+P99_TIMES, P999_MS, READY, REPLAY = 1.5, 50.0, 5.0, 250_000
 LISTS, PATTERNS, CALLERS = 1.15, 2.0, 1.25
 #: Of the committed ratio: what `make bench-smoke` lets pass. By CPU time, which neighbours on a busy machine add
 #: little to; rates are for the whole benchmark on a quiet one.
@@ -46,12 +46,12 @@ def _by_round(over: Sequence[Run], under: Sequence[Run], what: str) -> list[floa
     return [getattr(a, what) / getattr(b, what) for a, b in zip(over, under, strict=True)]
 
 
-def p99_ratios(results: Results) -> list[float]:
-    """Worker over echo, by round; the less the better."""
-    if results.latency is None:
+def p99_ratios(results: Results, other: str = ECHO) -> list[float]:
+    """Worker over another, by round; the less the better."""
+    if results.latency is None or other not in results.latency.runs:
         return []
     runs = results.latency.runs
-    return [mine.p99 / theirs.p99 for mine, theirs in zip(runs[WORKER], runs[ECHO], strict=True)]
+    return [mine.p99 / theirs.p99 for mine, theirs in zip(runs[WORKER], runs[other], strict=True)]
 
 
 def growth(curve: Curve, *, less_memory: bool = False) -> list[float]:
@@ -90,6 +90,16 @@ def findings(results: Results) -> list[Finding]:
     if results.memory is not None:
         ready = results.memory.ready
         found.append(Finding(f"start to ready within {READY:g} s", f"{spread(ready, 1)} s", max(ready) <= READY))
+    if results.replay is not None:
+        most = max(each.processes for each in results.replay)
+        (rates,) = (each.rates for each in results.replay if (each.job, each.processes) == ("replay", most))
+        found.append(
+            Finding(
+                f"replay on {most} cores: at least {REPLAY:,} events/s",
+                spread(rates, 0),
+                statistics.median(rates) >= REPLAY,
+            )
+        )
     return found
 
 

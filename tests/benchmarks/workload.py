@@ -26,7 +26,7 @@ from stream.wire import encode_event
 from tests.benchmarks.events import T0, phrases
 
 NUMBERS, BLACK_SHARE, PREFIXES = 2_240_000, 528 / 2244, 1_000
-CALLERS, LISTED = 20_000, 0.01
+EVENTS_EACH, LISTED = 6, 0.01
 TEXTS = 20_000
 COMPILED, PLAIN, PATTERNS = "numbers.lanjie", "plain.txt", "patterns.txt"
 FIRST, SPAN = 15_000_000_000, 10**9  #: listed numbers: 150... to 159...
@@ -86,9 +86,14 @@ def make_lists(home: Path, count: int = NUMBERS) -> Lists:
     )
 
 
-def traffic(count: int, listed: Sequence[int], *, seed: int = 1, callers: int = CALLERS) -> list[Event]:
+def callers_of(count: int) -> int:
+    """How many callers there are in so many events: a longer run is not to be one of busier people."""
+    return max(1, count // EVENTS_EACH)
+
+
+def traffic(count: int, listed: Sequence[int], *, seed: int = 1) -> list[Event]:
     """``count`` events; the id of the n-th is ``b{n}``."""
-    rng, texts = random.Random(seed), phrases(TEXTS)
+    callers, rng, texts = callers_of(count), random.Random(seed), phrases(TEXTS)
     found: list[Event] = []
     for i in range(count):
         a = str(rng.choice(listed)) if rng.random() < LISTED else f"138{rng.randrange(callers):08}"

@@ -14,11 +14,14 @@ from collections.abc import Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from faust.app.base import App
+from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
+from mode.services import Service
 
 from stream import transport
 
@@ -49,6 +52,9 @@ SOURCES: dict[Callable, str] = {
     driver.Consumer._to_message: "7c24f6511b2f",
     driver.Consumer._new_consumer_thread: "0870ec53dea7",
     driver.AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f",
+    Conductor._compile_message_handler: "9fbc0538097a",
+    Service.wait_first: "feade6a31f8a",
+    Fetcher.fetched_records: "be4348896b9b",
     App._new_transport: "42db531312dd",
     App._on_partitions_revoked: "d5c895bbe57d",
     App._stop_consumer: "55854a5de12c",
@@ -81,7 +87,7 @@ def test_every_override_still_overrides_something():
 
 
 def test_overrides_take_what_the_stock_methods_take():
-    names = ("_getmany", "_to_message", "ack", "_new_offset", "_add_gap", "on_partitions_revoked")
+    names = ("_getmany", "wait_first", "_to_message", "ack", "_new_offset", "_add_gap", "on_partitions_revoked")
     more = ("on_partitions_assigned", "threadsafe_partitions_revoked", "threadsafe_partitions_assigned")
     for name in (*names, *more):
         ours = inspect.signature(getattr(transport.ChunkConsumer, name)).parameters

@@ -194,12 +194,12 @@ def _fields(event: Event) -> dict[str, object]:
 
 RAISING = """
 from detectors.engine import Engine
-stock = Engine.decide
-def decide(self, events, *args, **kwargs):
-    if any(event.id == "s13" for event in events):
+stock = Engine._conclude
+def conclude(self, batch, *args, **kwargs):
+    if any(event.id == "s13" for event in batch.events):
         raise ZeroDivisionError("13900000001")
-    return stock(self, events, *args, **kwargs)
-Engine.decide = decide
+    return stock(self, batch, *args, **kwargs)
+Engine._conclude = conclude
 """
 
 

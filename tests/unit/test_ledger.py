@@ -84,3 +84,40 @@ def test_what_is_committed_is_always_what_is_acked_without_a_hole(order, data):
             run = next((i for i, each in enumerate(chunks) if not each.acked), 8)
             assert committed == run * 10
     assert (ledger.pop_acked() or committed) == 80
+
+
+#: Of the chunk named by its number: it is delivered, taken, acked; or all is committed that can be, or forgotten.
+operations = st.lists(
+    st.tuples(st.sampled_from(["add", "add", "add", "take", "ack", "pop", "clear"]), st.integers(0, 30)), max_size=60
+)
+
+
+@given(operations, st.booleans())
+def test_what_waits_and_what_is_not_acked_is_what_a_recount_finds(log, early):
+    """Against a list of all that is entered. A number below the newest is a redelivery; ``early``: some are done before
+    they are entered.
+    """
+    ledger, all_chunks, there = Ledger(), [], []
+    for what, n in log:
+        if what == "add":
+            new = chunk(n, n)
+            if early and n % 3 == 0:
+                new.take()
+                new.ack()
+            if there and n <= there[-1].last:
+                there = []
+            ledger.add(new)
+            all_chunks.append(new)
+            there.append(new)
+        elif what == "pop":
+            ledger.pop_acked()
+            while there and there[0].acked:
+                del there[0]
+        elif what == "clear":
+            ledger.clear()
+            there = []
+        elif all_chunks:
+            getattr(all_chunks[-1 - n % len(all_chunks)], what)()
+        assert ledger.waiting == sum(not each.taken for each in there)
+        assert ledger.unacked == sum(not each.acked for each in there)
+        assert ledger.oldest is (there[0] if there else None)

@@ -1,8 +1,9 @@
-"""Kafka-to-Kafka latency of a worker at a share of its capacity, beside an echo at the same rate in the same run.
+"""Kafka-to-Kafka latency of a worker at a share of its capacity, beside an echo at the same rate in the same run, and
+beside a bare loop around the same engine, which shows what of it is the engine's.
 
 Open loop: an event is sent when the schedule says, and its latency runs from that moment until the broker has appended
 its decision, so every wait counts, the driver's own too. The broker stamps whole milliseconds; half of one is added.
-Driver and broker share the cores that are not the worker's, for both contenders alike.
+Driver and broker share the cores that are not the worker's, for all contenders alike.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from stream.kafka import Kafka
 from tests.benchmarks.broker import Decided, Decisions, topics
 from tests.benchmarks.contenders import CONTENDERS, LOOK, PATIENCE, Contender, Place, PlaceOf, running
 from tests.benchmarks.parts.throughput import check
-from tests.benchmarks.schema import ECHO, WORKER, Latency, Tail
+from tests.benchmarks.schema import BARE, ECHO, WORKER, Latency, Tail
 
 SHARE = 0.6  # of the capacity
 SECONDS, WARM_UP = 7.0, 2.0  # of a run; of them not counted
-NAMES = (WORKER, ECHO)
+NAMES = (WORKER, ECHO, BARE)
 
 
 def slices_of(rows: Sequence[Row], prefix: str, rate: float) -> list[Slice]:
@@ -76,7 +77,7 @@ def tail_of(decisions: Sequence[Decided], stamps: Sequence[int], rate: float, *,
 
 
 async def measure(place_of: PlaceOf, rows: Sequence[Row], rounds: int, capacity: float) -> Latency:
-    """Both in turn, ``rounds`` times. ``capacity``: of the worker, events a second."""
+    """All in turn, ``rounds`` times. ``capacity``: of the worker, events a second."""
     rate = capacity * SHARE
     rows = rows[: int(rate * SECONDS)]
     found = Latency(capacity, SHARE, rate, SECONDS - WARM_UP, {name: [] for name in NAMES})

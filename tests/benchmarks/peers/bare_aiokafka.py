@@ -58,6 +58,7 @@ async def run(bootstrap: str, prefix: str, lists: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, max_batch_size=1 << 20)
     await producer.start()
     await consumer.start()
+    print("ready", flush=True)  # noqa: T201
     lanes: dict[int, Lane] = {}
     while True:
         for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=chunk)).items():

@@ -5,7 +5,10 @@ python -m tests.benchmarks.peers.stock_faust BOOTSTRAP PREFIX LISTS
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import faust
 
@@ -40,6 +43,7 @@ def main(bootstrap: str, prefix: str, lists: str) -> None:
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
+        datadir=Path(os.environ.get("LANJIE_DATA_DIR", tempfile.gettempdir())) / "stock",
     )
     out = app.topic(prefix + DECISIONS.name, value_type=bytes, value_serializer="raw")
 
