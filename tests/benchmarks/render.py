@@ -132,13 +132,14 @@ def _latency(results: Results) -> str:
         )
         for name, tails in found.runs.items()
     ]
+    ratios_to_bare = p99_ratios(results, BARE)
+    bare = f"; over that of {BARE} with the same engine: {spread(ratios_to_bare)}" if ratios_to_bare else ""
     heads = ("", ">p50 ms", ">p99 ms", ">p99.9 ms", ">longest ms", ">of its core", ">driver late, ms")
     return (
         f"{found.rate:,.0f} events/s, {found.share:.0%} of the {found.capacity:,.0f} measured above, for "
         f"{found.seconds:g} s after the warm-up, {len(found.runs[WORKER])} rounds in turn. From the scheduled time of "
         f"an event until its answer was appended. p99 of the {WORKER} over that of the {ECHO}: "
-        f"{spread(p99_ratios(results))}; over that of {BARE} with the same engine: {spread(p99_ratios(results, BARE))}."
-        f"\n\n{table(heads, rows)}"
+        f"{spread(p99_ratios(results))}{bare}.\n\n{table(heads, rows)}"
     )
 
 

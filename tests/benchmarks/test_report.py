@@ -22,6 +22,7 @@ from tests.benchmarks.schema import (
     Machine,
     Memory,
     Point,
+    Replayed,
     Results,
     Run,
     Scaling,
@@ -55,7 +56,13 @@ def results(*, worker: float = 30_000.0, p99: float = 6.0) -> Results:
             STOCK: [run(1_000.0)] * 3,
         },
         floor={kind: Floor([8.0, 9.0, 8.5], [10.0] * 3, {"decode": [1.0] * 3}) for kind in ("sms", "call", "mix")},
-        latency=Latency(30_000.0, 0.6, 18_000.0, 5.0, {WORKER: [tail(p99)] * 3, ECHO: [tail(5.0)] * 3}),
+        latency=Latency(
+            30_000.0,
+            0.6,
+            18_000.0,
+            5.0,
+            {name: [tail(ms)] * 3 for name, ms in ((WORKER, p99), (ECHO, 5.0), (BARE, 8.0))},
+        ),
         growth={
             "lists": Curve("Numbers", "numbers", "us", [Point(10, [5.0] * 3), Point(1000, [5.5] * 3)]),
             "callers": Curve(
@@ -70,6 +77,11 @@ def results(*, worker: float = 30_000.0, p99: float = 6.0) -> Results:
             {"rss": 22.0, "pss": 11.0},
             [4.0, 4.5],
         ),
+        replay=[
+            Replayed(job, n, 1000, [n * rate] * 3)
+            for job, rate in (("read", 4e5), ("floor", 2e5), ("replay", 1.3e5))
+            for n in (1, 2)
+        ],
     )
 
 
@@ -83,8 +95,10 @@ def test_the_report_shows_the_medians_and_every_bar(tmp_path: Path) -> None:
     said = (tmp_path / "RESULTS.md").read_text()
     assert "30,001 (30,000-30,002)" in said
     assert "| worker / bare: at least 0.9 | 0.94 (0.94-0.94) | met |" in said
+    assert "over that of bare aiokafka with the same engine: 0.75 (0.75-0.75)" in said
+    assert "| `lanjie replay` | 130,000 (130,000-130,000) | 260,000 (260,000-260,000) |" in said
     assert "315 bytes a caller" in said  # 300 MiB over a million
-    assert len(findings(results())) == 10
+    assert len(findings(results())) == 11
     assert "not met" not in said
     for name in re.findall(r"\((plots/.*?)\)", said):
         assert (tmp_path / name).read_text().startswith("<?xml")
@@ -103,10 +117,10 @@ def test_what_misses_its_bar_is_called_so() -> None:
 
 def test_parts_that_were_not_run_are_named(tmp_path: Path) -> None:
     found = results()
-    found.latency = found.growth = found.memory = None
+    found.latency = found.growth = found.memory = found.replay = None
     render.render(found, tmp_path)
     said = (tmp_path / "RESULTS.md").read_text()
-    assert said.count("Not measured in this run.") == 3
+    assert said.count("Not measured in this run.") == 4
     assert not list((tmp_path / "plots").iterdir())
 
 
