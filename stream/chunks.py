@@ -76,7 +76,10 @@ class Ledger:
         """Take off the finished chunks at the head. Returns the offset to commit, if there is a new one."""
         offset = None
         while self._chunks and self._chunks[0].acked:
-            offset = self._chunks.popleft().last + 1
+            chunk = self._chunks.popleft()
+            chunk.ledger = None
+            self.waiting -= not chunk.taken
+            offset = chunk.last + 1
         return offset
 
     def clear(self) -> None:

@@ -1,6 +1,7 @@
 """A coroutine begun at once, without a task: what need not wait is done before anybody else has a turn.
 
-asyncio has this from Python 3.12 on, as ``eager_task_factory``.
+asyncio has this from Python 3.12 on, as ``eager_task_factory``. Until it waits, the caller's task is the current one:
+what begins with ``asyncio.timeout`` is not to be begun like this.
 """
 
 from __future__ import annotations

@@ -119,10 +119,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc,unused-ignore]
         first, *others = coros
         if not inspect.iscoroutine(first) or self.should_stop:
             return await super().wait_first(*coros, timeout=timeout)
-        begun = begin(first)
+        begun: Any = None
+        try:
+            begun = begin(first)
+        finally:
+            if not inspect.iscoroutine(begun):  # nobody waits for the others
+                for other in others:
+                    other.close()
         if isinstance(begun, Done):
-            for other in others:
-                other.close()
             return WaitResults([first], [begun.result], False)
         return await super().wait_first(begun, *others, timeout=timeout)
 

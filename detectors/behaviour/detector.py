@@ -14,6 +14,7 @@ from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.model.numbers import Canonical
 from detectors.rulepack import BehaviourRule
 
+_NEWNESS: Final = ("new_number", "woken_number")
 _CHANGES: Final = ("cell_changes", "region_changes", "imei_changes")
 _DERIVED: Final[dict[str, Callable[[View], int]]] = {
     "distinct_callees": View.contacts,
@@ -68,6 +69,7 @@ class CallBehaviour(Detector):
                         continue
                 elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
                     novelty.woke(caller, event.time)
+                    soonest.pop(caller, None)
                 if i in repeated:  # judged by what was counted when it came first
                     self._judge(batch, i, caller, event.time, -self._windows.view(caller).count("events"))
                     continue
@@ -113,8 +115,10 @@ class CallBehaviour(Detector):
                         soonest = lacks
                     break
             else:
-                soonest = 0
-                if all(self._measure(name, view, caller, time) >= threshold for name, threshold in others):
+                lacking = next((n for n, t in others if self._measure(n, view, caller, time) < t), None)
+                if lacking not in _NEWNESS or self._novelty.remembers(caller):
+                    soonest = 0
+                if lacking is None:
                     detail = " ".join(f"{name}={self._measure(name, view, caller, time)}" for name, _ in needed)
                     batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=detail))
         return min(soonest, _SETTLED - events) if 0 < events < _SETTLED else soonest
@@ -135,7 +139,7 @@ class _Compiled(NamedTuple):
     Attributes:
         base: events below which it cannot fire.
         counters: those that are counters, by their place in ``View.halves``, and whether they count changes.
-        others: the rest.
+        others: the rest, what costs least first.
     """
 
     base: int
@@ -149,6 +153,7 @@ def _compiled(rule: BehaviourRule) -> _Compiled:
     needed = _needed(rule)
     counters = [(COUNTER_AT[name], threshold, name in _CHANGES) for name, threshold in needed if name in COUNTER_AT]
     others = [(name, threshold) for name, threshold in needed if name not in COUNTER_AT]
+    others.sort(key=lambda each: each[0] not in _NEWNESS)
     return _Compiled(_base(rule), rule, needed, counters, others)
 
 

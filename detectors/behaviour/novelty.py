@@ -57,6 +57,10 @@ class Novelty:
         """Its card was activated, or woke after dormancy."""
         self._put(self._woken, number, time)
 
+    def remembers(self, number: Canonical) -> bool:
+        """Whether it is or was new: else it can be so only once it is heard of or woken again."""
+        return number in self._new or number in self._woken
+
     def is_new(self, number: Canonical, time: int) -> bool:
         """Whether it was first heard of within ``fresh_ms``."""
         return number in self._new and 0 <= time - self._new[number] < self._fresh

@@ -183,7 +183,7 @@ def test_judged_is_when_a_rule_can_fire_at_the_soonest():
         # What is due after five more counts from before the silence; but those came that nobody counted down.
         ([{"sms": 5}, {"attempts": 12}], [block([CALL], 6), block([MESSAGE], 6, later=3 * HALF)], [10, 11]),
         # The second change is found at once, and from the sixth event on with each.
-        ([{"imei_changes": 2}, {"attempts": 40}], [block([CALL], 3, "imei_hash"), block([CALL], 6)], [2, 5, 6, 7, 8]),
+        ([{"imei_changes": 2}, {"sms": 4}], [block([CALL], 3, "imei_hash"), block([CALL], 6)], [2, 5, 6, 7, 8]),
         # Any time, the number wakes.
         ([{"woken_number": 1, "attempts": 3}], [block([CALL], 5), block([CARD], 1), block([CALL], 2)], [5, 6, 7]),
         # In the half window before there were four.
