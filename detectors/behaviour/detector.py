@@ -28,7 +28,7 @@ _DERIVED: Final[dict[str, Callable[[View], int]]] = {
 #: that what one rule finds does not depend on which others there are: they may be in shadow.
 _SETTLED: Final = 6
 _NEVER: Final = 1 << 30
-_MOST_JUDGED: Final = 100_000  #: callers of whom is kept when they are to be judged again: 10 MB
+_MOST_JUDGED: Final = 20_000  #: callers of a shard of whom is kept when they are to be judged again: 3 MB
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Collection
 from math import log
 from zlib import crc32
 
@@ -17,7 +17,7 @@ LEAST = 0.75  #: part of two texts that must be common, in order (insertions and
 _OF_FIRST = 0.7  # the same with a campaign's first text: or it would drift from wording to wording
 _NEW = 0.95  # a text less like any wording than this is a wording of its own
 _WORDINGS = 8  # of a campaign that others are compared with
-_LOOKED_AT = 2_000  # wordings that have a hash of a text: with a phrase that all use it would be nearly all
+_LOOKED_AT = 1_000  # wordings that have a hash of a text: with a phrase that all use it would be nearly all
 _EXACT = 64  # texts of a campaign that are known letter by letter; the others are found by sketch
 
 
@@ -26,6 +26,7 @@ class Wording(Struct, frozen=True, gc=False):
 
     campaign: str  #: its id
     text: str
+    sketch: tuple[int, ...]  #: ascending
 
 
 class Campaign(Struct, gc=False):
@@ -103,21 +104,26 @@ class CampaignIndex:
 
     def _find(self, normalised: str, hashes: Sketch) -> tuple[Campaign | None, float]:
         """The campaign with the wording most like it, and how like. The sketch proposes, the texts decide: common
-        trigrams make few hashes common. The rarest of them say most, and are looked at first.
+        trigrams make few hashes common.
         """
-        common: Counter[Wording] = Counter()
-        room = _LOOKED_AT
-        for holders in sorted((found for value in hashes if (found := self._holders.get(value))), key=len):
-            common.update(holders[-room:])
-            if (room := room - len(holders)) <= 0:
-                break
         best, most = None, 0.0
-        for wording, count in common.items():
-            if count >= ALIKE:
+        for wording in self._near(hashes):
+            if len(hashes.intersection(wording.sketch)) >= ALIKE:
                 like = Indel.normalized_similarity(wording.text, normalised, score_cutoff=max(most, LEAST))
                 if like > most and self._is_near_the_first(wording.campaign, normalised):
                     best, most = self._campaigns[wording.campaign], like
         return best, most
+
+    def _near(self, hashes: Sketch) -> Collection[Wording]:
+        """Wordings that have one of the hashes; of the commonest, which say least, only the newest that have them."""
+        near: dict[int, Wording] = {}
+        room = _LOOKED_AT
+        lists = sorted((found for value in hashes if (found := self._holders.get(value))), key=len)
+        for left, holders in zip(range(len(lists), 0, -1), lists, strict=True):
+            newest = holders[-(room // left) :]  # what a short list leaves goes to the longer ones
+            near |= zip(map(id, newest), newest, strict=True)
+            room -= len(newest)
+        return near.values()
 
     def _is_near_the_first(self, name: str, text: str) -> bool:
         first = self._campaigns[name].wordings[0]
@@ -125,8 +131,9 @@ class CampaignIndex:
 
     def _word(self, campaign: Campaign, text: str, hashes: Sketch) -> None:
         campaign.wordings.append(text)
+        wording = Wording(campaign.id, text, tuple(sorted(hashes)))
         for value in hashes:
-            self._holders.setdefault(value, []).append(Wording(campaign.id, text))
+            self._holders.setdefault(value, []).append(wording)
 
     def _new(self, campaign: Campaign) -> Campaign:
         if len(self._campaigns) >= self._max:
@@ -140,8 +147,9 @@ class CampaignIndex:
         for hashed in self._texts.pop(name):
             del self._exact[hashed]
         for text in campaign.wordings:
-            for value in sketch(text):
+            wording = Wording(name, text, tuple(sorted(sketch(text))))
+            for value in wording.sketch:
                 holders = self._holders[value]
-                holders.remove(Wording(name, text))
+                holders.remove(wording)
                 if not holders:
                     del self._holders[value]

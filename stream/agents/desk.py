@@ -161,7 +161,7 @@ class Desk:
             if seen
             else self._engine.decide(events, now, shard=work.shard, lists_only=work.lists_only)
         )
-        self._observe(work, "decide", self._clock.monotonic() - started + work.looked)
+        self._observe(work, "decide", self._clock.monotonic() - started + (work.looked if seen else 0.0))
         started, now = self._clock.monotonic(), self._clock.wall_ms()
         rows: list[Row] = [
             (

@@ -35,7 +35,7 @@ class Interceptor:
 
     Args:
         fail: told of what it cannot handle; stops the worker before anything is committed past it.
-        max_events: of a round, which holds the event loop; a single chunk may have more.
+        max_events: of a round, which holds the event loop.
     """
 
     def __init__(
@@ -53,12 +53,15 @@ class Interceptor:
         self._max_events: Final = max_events
         self._waiting: deque[Waiting] = deque()
         self._rounds: asyncio.Task[None] | None = None
+        self._failed = False
 
     def agent(self, desk: Desk) -> Callable[[faust.Stream[Any]], Awaitable[None]]:
         """The Faust agent of one topic. It returns to its stream at once: the ack comes later."""
 
         async def run(stream: faust.Stream[Any]) -> None:
             async for event in stream.noack().events():
+                if self._failed:
+                    continue  # or it would be committed past what is lost, and nobody would decide that again
                 self._waiting.append((desk, event))
                 if self._rounds is None or self._rounds.done():
                     self._rounds = asyncio.get_running_loop().create_task(self._decide_waiting())
@@ -70,10 +73,13 @@ class Interceptor:
         try:
             while self._waiting:
                 await self._gathered()
-                await self._progress.gate.wait()
+                while not self._progress.gate.is_set():
+                    await self._progress.gate.wait()
                 self._progress.check(self._clock.monotonic())
                 self._round()
         except Exception as error:  # noqa: BLE001 - reported; nobody would hear of it
+            self._failed = True
+            self._waiting.clear()
             self._fail(error)
 
     async def _gathered(self) -> None:
