@@ -5,7 +5,7 @@ Needed when a rule pack counts over another length of time: what the old windows
 1. **Again.** The memory of each of our shards is made from the log (``stream.rebuild``) with the new rules, for one of
    their windows back. The live traffic has half of the time at least.
 2. **Until** little is missing: what was decided meanwhile is made again as well.
-3. **Hold** the agents before their next chunk, wait until what they have decided is on the topic, make that again,
+3. **Hold** the next round, wait until what is decided is on the topic, make that again,
    switch, let go.
 
 A deadline bounds 1 and 2: what is missing then is missing, which is told. If shards move meanwhile it starts anew.

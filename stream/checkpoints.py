@@ -1,6 +1,6 @@
 """What is counted, on disk now and then: a worker that comes back reads the log from there on, not a window back.
 
-1. **Hold** the agents before their next round, until the broker has all that is decided: memory and log are the same.
+1. **Hold** the next round, until the broker has all that is decided: memory and log are the same.
 2. **Fork.** The child has the memory of that moment, writes it at its leisure and ends; the worker goes on at once.
 
 Milliseconds for 1 and 2, whatever the number of callers. A folder that all workers share also serves those who take a

@@ -1,9 +1,10 @@
 """Until when a decision must be out, and which stage took more of that time than it should.
 
 A deadline runs from the record's Kafka timestamp to the acknowledgement of its decision. Two fifths of it belong to
-what is before us: the broker's fetch, and the chunks ahead. The stages part the rest by what a chunk of 500 calls
-needs on two cores that broker and worker share (``tests/benchmarks/stages.py``; deliver: a worker's own metric), each
-with room for a busy moment. Fuller chunks, up to ``max_chunk``, come only in a backlog, where it is late anyway:
+what is before us: the broker's fetch, and the chunks ahead, also in the same round. The stages part the rest by what a
+chunk of 500 calls needs on two cores that broker and worker share (``tests/benchmarks/stages.py``; deliver: a worker's
+own metric), each with room for a busy moment. Fuller chunks, up to ``max_chunk``, come only in a backlog, where it is
+late anyway:
 
              decode     decide     encode     deliver     waiting
     needs    0.35 ms    4.3 ms     0.4 ms     6 ms

@@ -191,7 +191,7 @@ class Metrics:
         )
         self.checkpoint_hold = Histogram(
             "lanjie_checkpoint_hold_seconds",
-            "Time that the agents were held for one.",
+            "Time that rounds were held for one.",
             registry=r,
             buckets=STAGE_BOUNDS,
         )

@@ -18,7 +18,7 @@ class Progress:
     """Attributes:
     decided: of each input partition the offset that is decided next.
     undelivered: chunks that are decided, but whose decisions the broker has not acknowledged.
-    gate: before the next chunk is decided.
+    gate: before the next round.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """From changes on the topics, and from files on SIGHUP, to the snapshot that the engine decides by.
 
 What is slow is done elsewhere: tables are mapped and checked in a thread, the automaton is built by another process.
-The engine swaps between two chunks. What cannot be had changes nothing, is told, and is tried again.
+The engine swaps between two rounds. What cannot be had changes nothing, is told, and is tried again.
 """
 
 from __future__ import annotations
