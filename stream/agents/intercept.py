@@ -5,7 +5,7 @@
     (calls, SMS, cards)    ── chunks ──┘     looked at together, decided chunk by chunk
 
 Much of what looking at events costs is due once a look, not once an event. Under load there is always a chunk of each
-of many partitions: looked at one by one, the small ones would cost a worker a third of its core.
+of many partitions: chunks of 85 events take 9.7 us an event one by one, 8.4 looked at eight at a time.
 
 An exception must not leave an agent: Faust would restart it and, on its stock path, commit past the event. What a
 record or the engine does wrong becomes a dead letter; what Kafka does wrong stops the worker (stream/output.py).
