@@ -21,6 +21,7 @@ from detectors.model.numbers import Canonical
 from detectors.normalise.batch import Texts
 from detectors.normalise.extract import Token, extract
 from detectors.normalise.key import Keys
+from detectors.normalise.marks import Marks, marks
 from detectors.normalise.phone import canonicals
 from detectors.rollout import NO_ROLLOUT, Rollout
 
@@ -54,8 +55,8 @@ class Batch:
     """
 
     __slots__ = (
-        "_texts", "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named", "repeated",
-        "replaced", "rollout", "shadow", "sms", "spare", "tokens",
+        "_dialled", "_texts", "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named",
+        "repeated", "replaced", "rollout", "shadow", "sms", "spare", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +83,7 @@ class Batch:
             named={n: tokens for n, tokens in found if tokens},
         )
         self._texts: Texts | None = texts
+        self._dialled: Marks | None = None
         self.repeated, self.rollout, self.lists_only = repeated, rollout, lists_only
 
     def _fill(
@@ -112,6 +114,13 @@ class Batch:
         if self._texts is None:
             self._texts = Texts([e.text for _, e, _ in self.sms])
         return self._texts
+
+    @property
+    def dialled(self) -> Marks:
+        """What a window keeps of each B-number. Of a part that was cut it is known from the whole."""
+        if self._dialled is None:
+            self._dialled = marks(self.keys[len(self.events) :])
+        return self._dialled
 
     @property
     def kinds(self) -> Kinds:
@@ -214,6 +223,8 @@ class Batch:
             named={n - sms: tokens for n, tokens in self.named.items() if sms <= n < sms_end},
         )
         part._texts, part.repeated, part.rollout, part.lists_only = None, frozenset(), self.rollout, self.lists_only
+        lasts, bits = self.dialled
+        part._dialled = lasts[start:end], bits[start:end]
         for found, all_found in zip(part._found(), self._found(), strict=True):
             found.update({i - start: each for i, each in all_found.items() if start <= i < end})
         part.lacks = {i - start: names for i, names in self.lacks.items() if start <= i < end}

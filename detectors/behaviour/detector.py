@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from detectors.behaviour.marks import marks
 from detectors.behaviour.novelty import Novelty
 from detectors.behaviour.window import COUNTER_AT, COUNTERS, FIELD, CallerWindows, View
 from detectors.contract import Batch, Detector, NearMiss
@@ -44,6 +43,8 @@ class CallBehaviour(Detector):
         # Below so many events no rule can fire, but those about a change, which is told apart.
         self._lowest = min((_looked_at(each.base, each.rule) for each in self._rules), default=1 << 62)
         self._no_change = [each for each in self._rules if each.rule.measure not in _CHANGES]
+        self._gates = _gates(self._rules)
+        self._gates_of_known = _gates([each for each in self._rules if not _is_about_new(each)])
         # Of a caller that was judged: at which further event the next rule can fire at the soonest. None before that.
         self._next: dict[Canonical, int] = {}
 
@@ -57,7 +58,7 @@ class CallBehaviour(Detector):
         if len(self._next) > _MOST_JUDGED:
             self._next.clear()
         soonest = self._next
-        numbers, bits = marks(batch.keys[len(a) :])
+        numbers, bits = batch.dialled
         # In the order of the events, calls and SMS mixed: a sign must not depend on how they fell into batches.
         for i, (event, caller, number, bit) in enumerate(zip(batch.events, a, numbers, bits, strict=True)):
             try:
@@ -103,6 +104,8 @@ class CallBehaviour(Detector):
         """
         view = self._windows.view(caller)
         before, now = view.halves
+        if events > 0 and (soonest := self._soonest(caller, before, now)) > 0:
+            return min(soonest, _SETTLED - events) if events < _SETTLED else soonest
         soonest = _NEVER
         for base, rule, needed, counters, others in self._no_change if 0 < events < _SETTLED else self._rules:
             if base > abs(events):
@@ -122,6 +125,17 @@ class CallBehaviour(Detector):
                     detail = " ".join(f"{name}={self._measure(name, view, caller, time)}" for name, _ in needed)
                     batch.add(i, Evidence(rule.id, rule.id, str(rule.version), detail=detail))
         return min(soonest, _SETTLED - events) if 0 < events < _SETTLED else soonest
+
+    def _soonest(self, caller: Canonical, before: int, now: int) -> int:
+        """At which further event a rule can fire at the soonest; 0 or less: maybe with this one. By one counter of
+        each rule only: many rules share few counters, and for nearly all callers this is the whole judgement.
+        """
+        soonest = _NEVER
+        for at, threshold, changes in self._gates if self._novelty.remembers(caller) else self._gates_of_known:
+            lacks = threshold - (before >> at & FIELD) - (now >> at & FIELD)
+            if lacks < soonest and (lacks <= 0 or not changes):
+                soonest = lacks
+        return soonest
 
     def _measure(self, name: str, view: View, caller: Canonical, time: int) -> int:
         if name in COUNTERS:
@@ -155,6 +169,21 @@ def _compiled(rule: BehaviourRule) -> _Compiled:
     others = [(name, threshold) for name, threshold in needed if name not in COUNTER_AT]
     others.sort(key=lambda each: each[0] not in _NEWNESS)
     return _Compiled(_base(rule), rule, needed, counters, others)
+
+
+def _gates(rules: Sequence[_Compiled]) -> list[tuple[int, int, bool]]:
+    """Of each rule one counter without which it cannot fire, and of each counter the lowest threshold: where it is, the
+    threshold, and whether it counts changes. A rule without counters needs events.
+    """
+    lowest: dict[tuple[int, bool], int] = {}
+    for base, _, _, counters, _ in rules:
+        at, threshold, changes = min(counters, key=lambda each: each[2], default=(COUNTER_AT["events"], base, False))
+        lowest[at, changes] = min(threshold, lowest.get((at, changes), threshold))
+    return [(at, threshold, changes) for (at, changes), threshold in sorted(lowest.items())]
+
+
+def _is_about_new(compiled: _Compiled) -> bool:
+    return any(name in _NEWNESS for name, _ in compiled.others)
 
 
 def _needed(rule: BehaviourRule) -> list[tuple[str, int]]:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from math import log
 from zlib import crc32
 
-from detectors.behaviour.marks import BITS
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
 from detectors.model.numbers import Canonical
+from detectors.normalise.marks import BITS
 
 FULL = 1_000  #: events of one caller that are counted in a half window
 COUNTERS = (
@@ -49,6 +49,7 @@ FIELD = (1 << _BITS) - 1
 _COUNTERS = (1 << len(COUNTERS) * _BITS) - 1
 COUNTER_AT = {name: i * _BITS for i, name in enumerate(COUNTERS)}  #: of each counter in ``View.halves``; ``FIELD`` wide
 _HEAD = (1 << _LOW_BITS + _BITS) - 1  # up to the first counter, that of all events
+_NO_BEFORE = (1 << _SIZE + _LOW_BITS) - 1  # all that is less has nothing in the half window before
 _SKETCH_MASK = (1 << _SKETCH_BITS) - 1
 _AT = {name: _LOW_BITS + i * _BITS for i, name in enumerate(COUNTERS)}
 _ONE = {name: 1 << at for name, at in _AT.items()}
@@ -152,7 +153,7 @@ class CallerWindows:
         """What is known of a caller; zeros if nothing is."""
         return View(self._young.get(caller) or self._old.get(caller, 0))
 
-    def count(self, caller: Canonical, number: int, bit: int, event: Event) -> int:  # noqa: C901, PLR0912, PLR0915 - hot
+    def count(self, caller: Canonical, number: int, bit: int, event: Event) -> int:  # noqa: C901, PLR0912 - hot
         """Count one event of a caller.
 
         Args:
@@ -212,15 +213,11 @@ class CallerWindows:
             marks, changed = _places(head, event)
             low += marks
             add += changed
-        if shift:
-            packed += add << shift
-            shift = _SKETCH_BITS
-        else:
-            packed += low + add
         if bit >= 0:
-            packed |= _CONTACT[shift + bit]
-        self._young[caller] = packed
-        events = _events(packed)
+            packed |= _CONTACT[_SKETCH_BITS + bit if shift else bit]
+        self._young[caller] = packed = packed + (add << shift if shift else low + add)
+        # Mostly there is nothing before, and the events of "now" are known already.
+        events = _events(packed) if shift or packed > _NO_BEFORE else (head >> _EVENTS) + 1
         return -events if changed else events
 
     def _back(self, packed: int, half: int) -> tuple[int, int]:

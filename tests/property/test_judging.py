@@ -196,13 +196,13 @@ def test_whom_a_rule_finds_is_judged_just_then(needed, blocks, expected):
     assert list(hits) == expected
 
 
-@pytest.mark.parametrize(("step", "part"), [(67_000, 0.5), (150_000, 0.2)])
-def test_whoever_calls_all_day_and_does_no_harm_is_judged_seldom(step, part):
+@pytest.mark.parametrize("step", [67_000, 150_000])
+def test_whoever_calls_all_day_and_does_no_harm_is_judged_seldom(step):
     """480 calls, all answered and talked on. But for the first five events, each comes to six or more."""
     calls = stream([block([CALL, ANSWER, TALK], 480, step=step)])
     seen, hits = judged(SHIPPED, calls)
     assert hits == {}
-    assert 0 < len(seen) < part * len(calls)
+    assert 0 < len(seen) < len(calls) / 5
 
 
 def test_of_whom_is_kept_when_to_judge_them_is_bounded(monkeypatch):

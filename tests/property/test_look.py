@@ -256,5 +256,6 @@ def test_a_batch_in_parts_holds_what_batches_of_them_would(stream, plan, make, l
         start += len(events)
         assert found.keys.tolist() == alone.keys.tolist()
         assert (found.texts.normalised, found.texts.haystack) == (alone.texts.normalised, alone.texts.haystack)
-        for name in set(Batch.__slots__) - {"_texts", "keys"}:
+        assert found.dialled == alone.dialled
+        for name in set(Batch.__slots__) - {"_texts", "_dialled", "keys"}:
             assert getattr(found, name) == getattr(alone, name), name

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.behaviour import window
-from detectors.behaviour.marks import marks
 from detectors.behaviour.window import COUNTERS, FULL
 from detectors.model.events import CallEvent, SmsEvent
 from detectors.normalise.key import keys
+from detectors.normalise.marks import marks
 from tests.support.events import T0
 
 WINDOW = 600_000

@@ -16,7 +16,10 @@ _LAST = np.uint64(10**10)
 _GAMMA, _MIX, _MORE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def marks(keys: k.Keys) -> tuple[list[int], list[int]]:
+Marks = tuple[list[int], list[int]]  #: of each number its last ten digits, and a bit; they run in parallel
+
+
+def marks(keys: k.Keys) -> Marks:
     """Of each number: its last ten digits, and which bit of ``BITS`` it sets in a sketch; 0 and ``NONE`` of none."""
     digits = ((keys & ~_NATIONAL) >> np.uint64(4)) // _POWERS[keys & _LENGTH]
     mixed = digits * _GAMMA

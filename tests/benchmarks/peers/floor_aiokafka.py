@@ -1,0 +1,59 @@
+"""The least that any design on these libraries takes on Kafka: an aiokafka loop around the floor's straight line.
+
+It takes whatever a fetch brings at once, decides nothing (``tests.benchmarks.stages``), counts nothing and commits by
+timer. What a worker has to do besides comes on top of this.
+
+python -m tests.benchmarks.peers.floor_aiokafka BOOTSTRAP PREFIX LISTS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from stream.topics import CALLS, DECISIONS, SMS
+from stream.transport import FETCH_MAX_WAIT_MS, FETCH_MIN_BYTES
+from tests.benchmarks.events import phrases
+from tests.benchmarks.stages import StraightLine
+from tests.benchmarks.workload import PLAIN, TEXTS
+
+
+async def run(bootstrap: str, prefix: str, lists: str) -> None:
+    """Until killed. Waits for data at the broker as a worker does."""
+    plain = Path(lists).with_name(PLAIN).read_text("ascii").split()
+    line = StraightLine((int("86" + number) for number in plain if number.isdigit()), phrases(TEXTS))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 100)
+    kinds = {prefix + topic.name: topic.kind for topic in (CALLS, SMS)}
+    import os
+
+    consumer = AIOKafkaConsumer(
+        *kinds,
+        bootstrap_servers=bootstrap,
+        group_id=f"{prefix}floor",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=int(os.environ.get("LAB_WAIT", FETCH_MAX_WAIT_MS)),
+        fetch_min_bytes=int(os.environ.get("LAB_MIN", FETCH_MIN_BYTES)),
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, max_batch_size=1 << 20)
+    await producer.start()
+    await consumer.start()
+    print("ready", flush=True)  # noqa: T201
+    while True:
+        for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
+            batch = producer.create_batch()
+            values = line.run(kinds[tp.topic], [record.value for record in records])
+            for record, value in zip(records, values, strict=True):
+                batch.append(key=record.key, value=value, timestamp=None)
+            await producer.send_batch(batch, prefix + DECISIONS.name, partition=tp.partition)
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    asyncio.run(run(*sys.argv[1:]))
