@@ -7,9 +7,10 @@ from math import log
 from zlib import crc32
 
 from msgspec import Struct
+from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from detectors.campaign.sketch import ALIKE, Sketch, digest, sketch
+from detectors.campaign.sketch import Sketch, digest, sketch
 from detectors.model.numbers import Canonical
 
 _SENDER_BITS = 256
@@ -17,7 +18,7 @@ LEAST = 0.75  #: part of two texts that must be common, in order (insertions and
 _OF_FIRST = 0.7  # the same with a campaign's first text: or it would drift from wording to wording
 _NEW = 0.95  # a text less like any wording than this is a wording of its own
 _WORDINGS = 8  # of a campaign that others are compared with
-_LOOKED_AT = 1_000  # wordings that have a hash of a text: with a phrase that all use it would be nearly all
+_LOOKED_AT = 300  # wordings that have a hash of a text: with a phrase that all use it would be nearly all
 _EXACT = 64  # texts of a campaign that are known letter by letter; the others are found by sketch
 
 
@@ -26,7 +27,6 @@ class Wording(Struct, frozen=True, gc=False):
 
     campaign: str  #: its id
     text: str
-    sketch: tuple[int, ...]  #: ascending
 
 
 class Campaign(Struct, gc=False):
@@ -103,16 +103,20 @@ class CampaignIndex:
         campaign.seen |= 1 << crc32(sender.encode()) % _SENDER_BITS
 
     def _find(self, normalised: str, hashes: Sketch) -> tuple[Campaign | None, float]:
-        """The campaign with the wording most like it, and how like. The sketch proposes, the texts decide: common
-        trigrams make few hashes common.
-        """
-        best, most = None, 0.0
-        for wording in self._near(hashes):
-            if len(hashes.intersection(wording.sketch)) >= ALIKE:
-                like = Indel.normalized_similarity(wording.text, normalised, score_cutoff=max(most, LEAST))
-                if like > most and self._is_near_the_first(wording.campaign, normalised):
-                    best, most = self._campaigns[wording.campaign], like
-        return best, most
+        """The campaign with the wording most like it, and how like. One common hash proposes, the texts decide."""
+        near = [*self._near(hashes)]
+        found = process.extract(
+            normalised,
+            [wording.text for wording in near],
+            scorer=Indel.normalized_similarity,
+            processor=None,
+            limit=None,
+            score_cutoff=LEAST,
+        )
+        for _, like, at in found:  # the most like first
+            if self._is_near_the_first(near[at].campaign, normalised):
+                return self._campaigns[near[at].campaign], like
+        return None, 0.0
 
     def _near(self, hashes: Sketch) -> Collection[Wording]:
         """Wordings that have one of the hashes; of the commonest, which say least, only the newest that have them."""
@@ -131,7 +135,7 @@ class CampaignIndex:
 
     def _word(self, campaign: Campaign, text: str, hashes: Sketch) -> None:
         campaign.wordings.append(text)
-        wording = Wording(campaign.id, text, tuple(sorted(hashes)))
+        wording = Wording(campaign.id, text)
         for value in hashes:
             self._holders.setdefault(value, []).append(wording)
 
@@ -147,9 +151,8 @@ class CampaignIndex:
         for hashed in self._texts.pop(name):
             del self._exact[hashed]
         for text in campaign.wordings:
-            wording = Wording(name, text, tuple(sorted(sketch(text))))
-            for value in wording.sketch:
+            for value in sketch(text):
                 holders = self._holders[value]
-                holders.remove(wording)
+                holders.remove(Wording(name, text))
                 if not holders:
                     del self._holders[value]

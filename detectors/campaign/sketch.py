@@ -3,7 +3,7 @@
     text    您尾号DIGIT的积分将过期 ...       trigrams   您尾号 尾号的 号的积 ...       hashes, the 8 least kept
 
 Two texts share a least hash with a chance equal to the part of trigrams they have in common. Digits are left out: they
-rotate within a campaign. Measured (tests/benchmarks/campaign.py): recall 1.0 / .99 / .85 at 5 / 10 / 20 % edits.
+rotate within a campaign. Measured (tests/benchmarks/campaign.py): recall 1.0 at 5, 10 and 20 % edits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from heapq import nsmallest
 from zlib import adler32, crc32
 
 KEPT = 8
-ALIKE = 2  #: common hashes that make a campaign a candidate
 SHORTEST = 16  #: characters; below, trigrams are too few to tell texts apart: only equal ones are one
 _DIGITS = re.compile(r"[0-9]+")
 
