@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stream.topics import PARTITIONS
 from tests.benchmarks.machine import WORKER_CORES, on
-from tests.benchmarks.schema import BARE, CONFLUENT, ECHO, EXACTLY_ONCE, STOCK, STREAMS, WORKER
+from tests.benchmarks.schema import BARE, CONFLUENT, ECHO, EXACTLY_ONCE, FLOOR, STOCK, STREAMS, WORKER
 from tests.benchmarks.workload import Lists
 
 LOOK = 0.05  # seconds between two looks
@@ -80,6 +80,7 @@ CONTENDERS = {
         Contender(STOCK, _peer("stock_faust"), share=0.08),
         Contender(STREAMS, _streams),
         Contender(ECHO, _peer("echo")),
+        Contender(FLOOR, _peer("floor_aiokafka")),
     )
 }
 

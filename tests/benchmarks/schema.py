@@ -26,6 +26,7 @@ FORMAT = 1
 WORKER, EXACTLY_ONCE = "lanjie worker", "lanjie worker, exactly once"
 BARE, CONFLUENT, STOCK, STREAMS = "bare aiokafka", "confluent-kafka", "stock Faust agent", "Kafka Streams"
 ECHO = "bare aiokafka echo"
+FLOOR = "bare aiokafka with the floor's work"
 
 
 class ResultsError(LanjieError):

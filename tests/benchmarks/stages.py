@@ -82,12 +82,13 @@ class StraightLine:
         self._decoders = {"call": msgspec.json.Decoder(CallEvent), "sms": msgspec.json.Decoder(SmsEvent)}
         self._encode = msgspec.json.Encoder().encode
 
-    def run(self, kind: str, lines: Sequence[bytes]) -> None:
-        """Every line through every block."""
-        self.work(kind, map(self._decoders[kind].decode, lines))
+    def run(self, kind: str, lines: Sequence[bytes]) -> list[bytes]:
+        """Every line through every block. Returns the encoded decisions."""
+        return self.work(kind, map(self._decoders[kind].decode, lines))
 
-    def work(self, kind: str, events: Iterable[Any]) -> None:
+    def work(self, kind: str, events: Iterable[Any]) -> list[bytes]:
         """All but the decoding."""
+        made: list[bytes] = []
         encode, numbers, windows, table = self._encode, self._numbers, self._windows, self._table
         wheel, prefixes, is_sms = self._wheel, self._prefixes, kind == "sms"
         for event in events:
@@ -108,12 +109,12 @@ class StraightLine:
             if is_sms:
                 for _ in wheel.iter(event.text.translate(table).encode().decode("latin-1")):
                     hit = 1
-            encode(
-                Decision(
-                    event_id=event.id, kind=kind, time=event.time, subject=a,
-                    action="block" if hit else "allow", score=0.0, lists="1", rules="1",
-                )
+            decision = Decision(
+                event_id=event.id, kind=kind, time=event.time, subject=a,
+                action="block" if hit else "allow", score=0.0, lists="1", rules="1",
             )  # fmt: skip
+            made.append(encode(decision))
+        return made
 
     def forget(self) -> None:
         """Start with empty windows."""

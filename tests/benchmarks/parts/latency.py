@@ -1,5 +1,5 @@
 """Kafka-to-Kafka latency of a worker at a share of its capacity, beside an echo at the same rate in the same run, and
-beside a bare loop around the same engine, which shows what of it is the engine's.
+beside two bare loops: around the same engine, and around the floor's work, which any design has to do.
 
 Open loop: an event is sent when the schedule says, and its latency runs from that moment until the broker has appended
 its decision, so every wait counts, the driver's own too. The broker stamps whole milliseconds; half of one is added.
@@ -20,11 +20,11 @@ from stream.kafka import Kafka
 from tests.benchmarks.broker import Decided, Decisions, topics
 from tests.benchmarks.contenders import CONTENDERS, LOOK, PATIENCE, Contender, Place, PlaceOf, running
 from tests.benchmarks.parts.throughput import check
-from tests.benchmarks.schema import BARE, ECHO, WORKER, Latency, Tail
+from tests.benchmarks.schema import BARE, ECHO, FLOOR, WORKER, Latency, Tail
 
 SHARE = 0.6  # of the capacity
 SECONDS, WARM_UP = 7.0, 2.0  # of a run; of them not counted
-NAMES = (WORKER, ECHO, BARE)
+NAMES = (WORKER, ECHO, FLOOR, BARE)
 
 
 def slices_of(rows: Sequence[Row], prefix: str, rate: float) -> list[Slice]:

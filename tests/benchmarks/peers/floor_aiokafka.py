@@ -1,7 +1,5 @@
-"""The least that any design on these libraries takes on Kafka: an aiokafka loop around the floor's straight line.
-
-It takes whatever a fetch brings at once, decides nothing (``tests.benchmarks.stages``), counts nothing and commits by
-timer. What a worker has to do besides comes on top of this.
+"""The least that any design on these libraries takes on Kafka: an aiokafka loop around the floor's straight line
+(``tests.benchmarks.stages``). It takes whatever a fetch brings at once, fetches again at once, and commits by timer.
 
 python -m tests.benchmarks.peers.floor_aiokafka BOOTSTRAP PREFIX LISTS
 """
@@ -17,7 +15,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from stream.topics import CALLS, DECISIONS, SMS
-from stream.transport import FETCH_MAX_WAIT_MS, FETCH_MIN_BYTES
+from stream.transport import FETCH_MAX_WAIT_MS
 from tests.benchmarks.events import phrases
 from tests.benchmarks.stages import StraightLine
 from tests.benchmarks.workload import PLAIN, TEXTS
@@ -29,17 +27,13 @@ async def run(bootstrap: str, prefix: str, lists: str) -> None:
     line = StraightLine((int("86" + number) for number in plain if number.isdigit()), phrases(TEXTS))
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 100)
     kinds = {prefix + topic.name: topic.kind for topic in (CALLS, SMS)}
-    import os
-
     consumer = AIOKafkaConsumer(
         *kinds,
         bootstrap_servers=bootstrap,
         group_id=f"{prefix}floor",
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=int(os.environ.get("LAB_WAIT", FETCH_MAX_WAIT_MS)),
-        fetch_min_bytes=int(os.environ.get("LAB_MIN", FETCH_MIN_BYTES)),
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
     )
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, max_batch_size=1 << 20)
     await producer.start()
