@@ -126,7 +126,7 @@ class CampaignIndex:
         for left, holders in zip(range(len(lists), 0, -1), lists, strict=True):
             newest = holders[-(room // left) :]  # what a short list leaves goes to the longer ones
             near |= zip(map(id, newest), newest, strict=True)
-            room -= len(newest)
+            room = _LOOKED_AT - len(near)
         return near.values()
 
     def _is_near_the_first(self, name: str, text: str) -> bool:

@@ -3,7 +3,7 @@
     Results ─┬─ machine, workload          where and with what
              ├─ peers: name -> [Run]       one for each round, rounds of all contenders interleaved
              ├─ floor: kind -> Floor       the engine alone beside straight-line code
-             ├─ latency                    at a share of the capacity, beside an echo and a bare loop
+             ├─ latency                    at a share of the capacity, beside an echo and two bare loops
              ├─ growth: name -> Curve      what a cost does as one thing grows
              ├─ scaling: [Scaling]         one worker and two on all cores
              ├─ replay: [Replayed]         a log decided again, beside reading it and the floor's work

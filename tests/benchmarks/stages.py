@@ -121,10 +121,9 @@ class StraightLine:
         self._windows.clear()
 
 
-def whole(engine: Engine, kind: str, lines: Sequence[bytes]) -> None:
+def whole(engine: Engine, kind: str, lines: Sequence[bytes]) -> list[bytes]:
     """The path of the worker and of replay, for one chunk."""
-    for decision in engine.decide(decode_events(lines, kind)[0]):
-        encode_decision(decision)
+    return [encode_decision(decision) for decision in engine.decide(decode_events(lines, kind)[0])]
 
 
 def staged(engine: Engine, kind: str, lines: Sequence[bytes], spent: dict[str, float]) -> None:
@@ -177,7 +176,7 @@ def measure(home: Path, texts: list[str], kinds: Sequence[str], *, rounds: int, 
         gc.freeze()
         for turn in range(rounds + 1):  # the first is for warming up
             chunks, spent = chunks_of(kind, count, texts, turn), dict[str, float]()
-            ways: list[tuple[list[float], Callable[[str, Sequence[bytes]], None]]] = [
+            ways: list[tuple[list[float], Callable[[str, Sequence[bytes]], object]]] = [
                 (found.floor, line.run),
                 (found.whole, lambda k, ls, e=engine: whole(e, k, ls)),
             ]
@@ -192,7 +191,7 @@ def measure(home: Path, texts: list[str], kinds: Sequence[str], *, rounds: int, 
     return results
 
 
-def _seconds(chunks: Sequence[Chunk], work: Callable[[str, Sequence[bytes]], None]) -> float:
+def _seconds(chunks: Sequence[Chunk], work: Callable[[str, Sequence[bytes]], object]) -> float:
     started = time.process_time()
     for kind, lines in chunks:
         work(kind, lines)

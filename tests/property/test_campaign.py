@@ -81,10 +81,25 @@ def test_memory_is_bounded_and_what_is_forgotten_leaves_nothing(texts):
     assert set(index._exact) == {d for digests in index._texts.values() for d in digests}
 
 
+def unlike(count, seed):
+    """Texts that share half of their characters."""
+    rng = Random(seed)
+    return [BASES[0] + "".join(chr(rng.randrange(0x4E00, 0x9F00)) for _ in range(26)) for _ in range(count)]
+
+
+def variants(text, changes, first, seed=5):
+    """Without end, from character ``first`` on."""
+    rng = Random(seed)
+    while True:
+        found = list(text)
+        for at in rng.sample(range(first, len(text)), changes):
+            found[at] = chr(rng.randrange(0x4E00, 0x9F00))
+        yield "".join(found)
+
+
 def test_a_phrase_that_all_use_hides_no_near_duplicate_and_few_are_looked_at():
-    """2,500 texts that share half of their characters, and every tenth again with one character changed."""
-    index, rng = CampaignIndex(), Random(3)
-    texts = [BASES[0] + "".join(chr(rng.randrange(0x4E00, 0x9F00)) for _ in range(26)) for _ in range(2_500)]
+    """2,500 texts, and every tenth again with one character changed."""
+    index, rng, texts = CampaignIndex(), Random(3), unlike(2_500, 3)
     own = [f"{digest(text):016x}" for text in texts]
     assert [index.add(text, "+8613800000000", T0).id for text in texts] == own
     places = [rng.randrange(len(text)) for text in texts]
@@ -95,12 +110,21 @@ def test_a_phrase_that_all_use_hides_no_near_duplicate_and_few_are_looked_at():
 
 
 def test_a_variant_that_has_only_the_common_phrase_left_is_found_among_the_newest():
-    index, rng = CampaignIndex(), Random(4)
-    texts = [BASES[0] + "".join(chr(rng.randrange(0x4E00, 0x9F00)) for _ in range(8)) for _ in range(1_500)]
-    for text in texts:
-        index.add(text, "+8613800000000", T0)
-    variant = texts[-1][:-4] + "".join(chr(rng.randrange(0x4E00, 0x9F00)) for _ in range(4))
-    assert index.add(variant, "+8613800000000", T0).hits > 1
+    index, texts = CampaignIndex(), unlike(1_500, 4)
+    ids = [index.add(text, "+8613800000000", T0).id for text in texts]
+    assert len(set(ids)) == len(texts)
+    common = {value for value, holders in index._holders.items() if len(holders) > campaigns._LOOKED_AT}
+    of_last = sketch(texts[-1])
+    variant = next(each for each in variants(texts[-1], 10, len(BASES[0])) if sketch(each) & of_last <= common)
+    assert index.add(variant, "+8613800000000", T0).id == ids[-1]
+
+
+@pytest.mark.parametrize("text", unlike(5, 6))
+def test_one_common_hash_is_enough(text):
+    index = CampaignIndex()
+    first = index.add(text, "+8613800000000", T0)
+    variant = next(each for each in variants(text, 10, 0) if len(sketch(each) & sketch(text)) == 1)
+    assert index.add(variant, "+8613800000000", T0) is first
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), senders, st.integers(0, 5_000)), max_size=60))

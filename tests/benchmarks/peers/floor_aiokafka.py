@@ -1,5 +1,5 @@
-"""The least that any design on these libraries takes on Kafka: an aiokafka loop around the floor's straight line
-(``tests.benchmarks.stages``). It takes whatever a fetch brings at once, fetches again at once, and commits by timer.
+"""What the floor's straight line (``tests.benchmarks.stages``) takes on Kafka: an aiokafka loop around it. It takes
+whatever a fetch brings at once and fetches again at once; the way out is that of the bare loop.
 
 python -m tests.benchmarks.peers.floor_aiokafka BOOTSTRAP PREFIX LISTS
 """
@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from stream.topics import CALLS, DECISIONS, SMS
 from stream.transport import FETCH_MAX_WAIT_MS
 from tests.benchmarks.events import phrases
+from tests.benchmarks.peers.bare_aiokafka import Lane
 from tests.benchmarks.stages import StraightLine
 from tests.benchmarks.workload import PLAIN, TEXTS
 
@@ -39,13 +40,16 @@ async def run(bootstrap: str, prefix: str, lists: str) -> None:
     await producer.start()
     await consumer.start()
     print("ready", flush=True)  # noqa: T201
+    lanes: dict[int, Lane] = {}
     while True:
         for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
-            batch = producer.create_batch()
+            if (lane := lanes.get(tp.partition)) is None:
+                lane = lanes[tp.partition] = Lane(producer, prefix + DECISIONS.name, tp.partition)
             values = line.run(kinds[tp.topic], [record.value for record in records])
             for record, value in zip(records, values, strict=True):
-                batch.append(key=record.key, value=value, timestamp=None)
-            await producer.send_batch(batch, prefix + DECISIONS.name, partition=tp.partition)
+                await lane.add(record.key, value)
+            lane.send()
+        await asyncio.sleep(0)  # what is to be sent gets its turn also while records lie ready
 
 
 if __name__ == "__main__":
