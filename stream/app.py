@@ -61,6 +61,9 @@ WATCH_INTERVAL: Final = 0.5
 #: Objects between two collections. A round has thousands, which are gone after it without any: with Python's 700 there
 #: were two collections a round, and every second or so a full one, in which all waited for 12 ms.
 GC_OBJECTS: Final = 20_000
+#: Full chunks that are decided in one go. More of them share what a round costs however small it is, so a backlog is
+#: gone sooner: at 46,000 events/s p99.9 was 50 to 61 ms where it was 55 to 96 with one (four runs each).
+ROUND_CHUNKS: Final = 3
 KAFKA_RETRY: Final = 5.0  # seconds between tries to reach Kafka at the start
 _WRITTEN: Final = (DECISIONS, *INPUTS, *(dlq(topic) for topic in (*INPUTS, LISTS, RULES)))
 
@@ -110,7 +113,12 @@ def build_app(
         broker_rebalance_timeout=30.0,
     )
     interceptor = Interceptor(
-        engine=engine, outbox=outbox, fail=fail, clock=clock, progress=progress, max_events=settings.max_chunk
+        engine=engine,
+        outbox=outbox,
+        fail=fail,
+        clock=clock,
+        progress=progress,
+        max_events=ROUND_CHUNKS * settings.max_chunk,
     )
     for topic in inputs:
         desk = Desk(

@@ -182,7 +182,7 @@ class Settings:
         int,
         Setting(
             *integer(1, 10_000),
-            "Events decided in one go. More is cheaper per event; the first waits for the last.",
+            "Events of a chunk; up to three times as many are decided in one go. More is cheaper per event, and waits.",
         ),
     ] = 1_000
     max_in_flight: Annotated[
