@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ from stream.kafka import Kafka
 
 settings.register_profile("lanjie", deadline=None)  # a busy machine is no wrong answer
 settings.load_profile("lanjie")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of `make test &` in a script: what we start would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
