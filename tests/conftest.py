@@ -16,7 +16,7 @@ from stream.kafka import Kafka
 settings.register_profile("lanjie", deadline=None)  # a busy machine is no wrong answer
 settings.load_profile("lanjie")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of `make test &` in a script: what we start would ignore it too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of `make test &`: what we start would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
