@@ -3,7 +3,8 @@
     text    您尾号DIGIT的积分将过期 ...       trigrams   您尾号 尾号的 号的积 ...       hashes, the 8 least kept
 
 Two texts share a least hash with a chance equal to the part of trigrams they have in common. Digits are left out: they
-rotate within a campaign. Measured (tests/benchmarks/campaign.py): recall 1.0 at 5, 10 and 20 % edits.
+rotate within a campaign. Measured (tests/benchmarks/campaign.py): recall 1.0 at 5, 10 and 20 % edits of the text that
+began a campaign.
 """
 
 from __future__ import annotations
