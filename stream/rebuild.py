@@ -79,7 +79,7 @@ class Rebuild:
         decisions: topic.
         kinds: input topic -> kind of its events.
         window_ms: how far back.
-        seconds: for all of it.
+        seconds: for all of it, from the first ``advance`` on.
         checkpoint: of the shard, to go on from.
 
     Attributes:
@@ -87,6 +87,7 @@ class Rebuild:
         events: that were decided again.
         skipped: events that there was no time for.
         end: of the decisions that were looked at.
+        behind: decisions to read, once it is started.
     """
 
     def __init__(
@@ -115,7 +116,8 @@ class Rebuild:
         self._open: _Span | None = None  # what the next decision belongs to
         self.engine = engine
         self.decided: dict[Key, int] = {}
-        self.events = self.skipped = self.end = 0
+        self.events = self.skipped = self.end = self.behind = 0
+        self._deadline: float | None = None
 
     async def start(self) -> None:
         """Connect, and find where to begin.
@@ -123,13 +125,13 @@ class Rebuild:
         Raises:
             KafkaError, TimeoutError: not possible now.
         """
-        self._deadline = self._clock.monotonic() + self._seconds
         await started(self._consumer)
         at = self._decisions
         async with asyncio.timeout(FETCH_TIMEOUT):
             end = (await self._consumer.end_offsets([at]))[at]
             first = await self._first(end)
         self.skipped = max(0, end - int(self._seconds * RATE) - first)
+        self.behind = end - first - self.skipped
         self._consumer.assign([at])
         self._consumer.seek(at, first + self.skipped)
 
@@ -161,6 +163,8 @@ class Rebuild:
             KafkaError, TimeoutError: the log cannot be read now.
             Gap: the checkpoint does not fit it.
         """
+        if self._deadline is None:
+            self._deadline = self._clock.monotonic() + self._seconds
         await self._read_marks()
         started, before = self._clock.monotonic(), self.events
         left = sum(span.seen - span.made for span in self._spans)
@@ -180,7 +184,7 @@ class Rebuild:
 
     def _late(self, seconds: float, made: int, left: int) -> bool:
         """Whether what is left would take longer than it may, at the pace so far."""
-        rest = self._deadline - self._clock.monotonic()
+        rest = (self._deadline or 0.0) - self._clock.monotonic()
         return rest < 0 or (made > RATE and left * seconds / made > rest)
 
     async def _read_marks(self) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -35,9 +36,12 @@ from stream.topics import DECISIONS, INPUTS
 
 log = logging.getLogger(__name__)
 
-ATTEMPT: Final = 120.0  # seconds for one attempt, besides those for deciding again: above all timeouts in it
+ATTEMPT: Final = 120.0  # seconds for each step of it, besides those for deciding again: above all timeouts in it
 PAUSE: Final = 0.5  # seconds until it is tried again
-AT_ONCE: Final = 4  # shards that are rebuilt side by side
+#: Shards that are opened side by side: some round trips each, between rounds of what is decided meanwhile. With four at
+#: a time the last of 64 was open 2.6 s after the first.
+OPENED_AT_ONCE: Final = 16
+MADE_AT_ONCE: Final = 4  #: of those, whose events are decided again: that takes CPU and holds parts of the log
 
 
 class Shards:
@@ -72,7 +76,7 @@ class Shards:
         self.live: set[int] = set()  #: whose events are being decided
         self._parked: dict[int, int] = {}  # shard -> end of the decisions that its memory is made of
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room, self._making = asyncio.Semaphore(OPENED_AT_ONCE), asyncio.Semaphore(MADE_AT_ONCE)
 
     @property
     def recovering(self) -> list[int]:
@@ -127,9 +131,10 @@ class Shards:
         started = self._clock.monotonic()
         while True:
             try:
-                async with self._room, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
-                    await self._outbox.open(shard)
-                    end = await self._as_we_left_it(shard)
+                async with self._room:
+                    async with asyncio.timeout(ATTEMPT):
+                        await self._outbox.open(shard)
+                        end = await self._as_we_left_it(shard)
                     while end is None:
                         end = await self._rebuild(shard)
                     self._outbox.begin(shard, end)
@@ -155,8 +160,10 @@ class Shards:
         """The end of the decisions that its memory is made of; None if it does not fit what is in force by then."""
         self._parked.pop(shard, None)  # should this fail, the next attempt finds no memory
         self._forget(shard)
+        async with asyncio.timeout(ATTEMPT):
+            checkpoint = await asyncio.to_thread(self._checkpoints.read, shard)
         try:
-            rebuild = await self._rebuilt(shard, await asyncio.to_thread(self._checkpoints.read, shard))
+            rebuild = await self._rebuilt(shard, checkpoint)
         except Gap:
             log.info("shard %d: its checkpoint lacks what others decided; made again from the log", shard)
             rebuild = await self._rebuilt(shard, None)
@@ -176,9 +183,12 @@ class Shards:
     async def _rebuilt(self, shard: int, checkpoint: Checkpoint | None) -> Rebuild:
         rebuild = self.rebuild_of(shard, self._make(), self._settings.recovery_seconds, checkpoint)
         try:
-            await rebuild.start()
-            while await rebuild.advance():
-                pass
+            async with asyncio.timeout(ATTEMPT):
+                await rebuild.start()
+            room = self._making if rebuild.behind else nullcontext()
+            async with room, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
+                while await rebuild.advance():
+                    pass
         finally:
             await rebuild.stop()
         return rebuild

@@ -52,13 +52,14 @@ def _about(results: Results) -> str:
         if m.worker_cores
         else "nothing is pinned: one core, or no Linux"
     )
+    log = "in memory (tmpfs)" if m.log_in_memory else "on disk"
     caches = ", ".join(f"{level} {size}" for level, size in m.caches.items()) or "unknown"
     versions = ", ".join(f"{name} {version}" for name, version in m.versions.items())
     skipped = "".join(f"\n- not run: {name}: {why}" for name, why in results.skipped.items())
     return (
         f"- date: {results.date}, commit {results.commit or 'unknown'}; took {results.seconds:,.0f} s\n"
         f"- machine: {m.cores} cores, {m.cpu}, {m.memory_gib:g} GiB, {m.system}; caches {caches}; load before the "
-        f"run {m.load_before:g}\n- cores: {pinned}\n- versions: {versions}\n"
+        f"run {m.load_before:g}\n- cores: {pinned}\n- the broker's log: {log}\n- versions: {versions}\n"
         f"- lists: {w.numbers:,} numbers and {w.prefixes:,} prefixes, compiled by `lanjie lists build` in "
         f"{w.build_seconds:.0f} s and mapped\n- rules: the shipped pack, {w.patterns:,} patterns, {w.rules} rules, "
         f"behaviour on\n- events: calls and SMS (mean {w.text:g} characters) 1:1, {w.events:,} a round, from "

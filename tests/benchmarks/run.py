@@ -108,7 +108,8 @@ class Bench:
     async def on_kafka(self, results: Results) -> None:
         """All that needs a broker."""
         plan, parts = self.plan, self.plan.parts
-        with started(self.home / "kafka") as broker:
+        folder = tempfile.TemporaryDirectory(dir=machine.in_memory(), ignore_cleanup_errors=True)
+        with folder as log, started(Path(log)) as broker:
             place_of = self._place_of(broker)
             if "peers" in parts:
                 names, why = peers.usable(plan.contenders)

@@ -34,7 +34,12 @@ class ResultsError(LanjieError):
 
 
 class Machine(msgspec.Struct):
-    """Where it ran. ``worker_cores`` and ``broker_cores``: what processes were pinned to; none without pinning."""
+    """Where it ran.
+
+    Attributes:
+        worker_cores, broker_cores: what processes were pinned to; none without pinning.
+        log_in_memory: where the broker writes.
+    """
 
     cpu: str
     cores: int
@@ -45,6 +50,7 @@ class Machine(msgspec.Struct):
     broker_cores: list[int]
     caches: dict[str, str]  #: level -> size, of the first core
     versions: dict[str, str]
+    log_in_memory: bool = False
 
 
 class Workload(msgspec.Struct):
