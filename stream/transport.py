@@ -38,9 +38,10 @@ from stream.eager import Done, begin
 
 #: Milliseconds that the broker may hold a fetch for want of data. aiokafka has one fetch in flight per broker and
 #: leaves out the partitions that it still holds records of; with Faust's hard-coded 1500 a partition that is drained
-#: meanwhile waits for as long as the *other* partitions stay silent. Shorter is sooner, in smaller rounds: of waits of
-#: 10, 8 and 7 ms at 60 % of capacity the medians of ten runs were p99 44.5, 42, 40 ms for 0.84, 0.87, 0.89 of the core;
-#: with 5 ms rounds are too small to keep up. When idle, 10 ms were 100 requests a second and 8 % of a core, 5 ms 13 %.
+#: meanwhile waits for as long as the *other* partitions stay silent. Shorter is sooner, in smaller rounds: waits of
+#: 10, 8 and 7 ms at 60 % of capacity had (medians of ten runs) p50 24.5, 22.5, 21 and p99 44, 44, 40 ms for 0.84, 0.87,
+#: 0.89 of the core, the last with more outliers; with 5 ms some runs fall behind. When idle, 10 ms were 100 requests a
+#: second and 8 % of a core, 5 ms 13 %.
 FETCH_MAX_WAIT_MS: Final = 8
 #: What ends that wait sooner. With aiokafka's single byte every new record is a fetch and a chunk of its own, each of
 #: which costs a millisecond: a worker took all of a core at 10,000 events/s (0.96), and takes 0.67 of one now.
