@@ -79,7 +79,7 @@ class Rebuild:
         decisions: topic.
         kinds: input topic -> kind of its events.
         window_ms: how far back.
-        seconds: for all of it, from the first ``advance`` on.
+        seconds: for all of it, from ``start`` on, or from ``begin``.
         checkpoint: of the shard, to go on from.
 
     Attributes:
@@ -117,7 +117,6 @@ class Rebuild:
         self.engine = engine
         self.decided: dict[Key, int] = {}
         self.events = self.skipped = self.end = self.behind = 0
-        self._deadline: float | None = None
 
     async def start(self) -> None:
         """Connect, and find where to begin.
@@ -125,6 +124,7 @@ class Rebuild:
         Raises:
             KafkaError, TimeoutError: not possible now.
         """
+        self.begin()
         await started(self._consumer)
         at = self._decisions
         async with asyncio.timeout(FETCH_TIMEOUT):
@@ -134,6 +134,10 @@ class Rebuild:
         self.behind = end - first - self.skipped
         self._consumer.assign([at])
         self._consumer.seek(at, first + self.skipped)
+
+    def begin(self) -> None:
+        """Its time runs from now on: so far it waited for its turn."""
+        self._deadline = self._clock.monotonic() + self._seconds
 
     async def _first(self, end: int) -> int:
         """The decision to begin with: the first after the checkpoint, or of the window."""
@@ -163,8 +167,6 @@ class Rebuild:
             KafkaError, TimeoutError: the log cannot be read now.
             Gap: the checkpoint does not fit it.
         """
-        if self._deadline is None:
-            self._deadline = self._clock.monotonic() + self._seconds
         await self._read_marks()
         started, before = self._clock.monotonic(), self.events
         left = sum(span.seen - span.made for span in self._spans)
@@ -184,7 +186,7 @@ class Rebuild:
 
     def _late(self, seconds: float, made: int, left: int) -> bool:
         """Whether what is left would take longer than it may, at the pace so far."""
-        rest = (self._deadline or 0.0) - self._clock.monotonic()
+        rest = self._deadline - self._clock.monotonic()
         return rest < 0 or (made > RATE and left * seconds / made > rest)
 
     async def _read_marks(self) -> None:

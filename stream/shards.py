@@ -36,7 +36,7 @@ from stream.topics import DECISIONS, INPUTS
 
 log = logging.getLogger(__name__)
 
-ATTEMPT: Final = 120.0  # seconds for each step of it, besides those for deciding again: above all timeouts in it
+ATTEMPT: Final = 120.0  # seconds for a step of an attempt, besides those for deciding again: above all timeouts in it
 PAUSE: Final = 0.5  # seconds until it is tried again
 #: Shards that are opened side by side: some round trips each, between rounds of what is decided meanwhile. With four at
 #: a time the last of 64 was open 2.6 s after the first.
@@ -185,8 +185,9 @@ class Shards:
         try:
             async with asyncio.timeout(ATTEMPT):
                 await rebuild.start()
-            room = self._making if rebuild.behind else nullcontext()
-            async with room, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
+            turn = self._making if rebuild.behind else nullcontext()
+            async with turn, asyncio.timeout(ATTEMPT + self._settings.recovery_seconds):
+                rebuild.begin()
                 while await rebuild.advance():
                     pass
         finally:

@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 from detectors.engine import Engine
 from detectors.model.events import CallEvent, Event
 from stream.clock import SystemClock
+from stream.kafka import Kafka
 from stream.marks import HEADER, Mark, encode
 from stream.metrics import Metrics
+from stream.rebuild import Rebuild
 from stream.settings import DELIVERIES, ListFile, Settings
 from stream.sources import load_snapshot
 from stream.topics import CALLS, DECISIONS, dlq
@@ -156,6 +158,48 @@ async def test_what_there_is_no_time_for_is_left_out_and_told(pipeline: Pipeline
     )  # a start in mid-chunk costs that chunk
     assert [line for line in second.log if "the windows of its callers are not full" in line]
     assert await second.end(signal.SIGTERM) == 0
+
+
+class Hands(SystemClock):
+    """A clock whose seconds go by only where a test says so."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize(("waited_for_its_turn", "made"), [(True, 200), (False, 0)])
+async def test_the_time_for_a_shard_runs_from_its_turn_on(pipeline: Pipeline, waited_for_its_turn: bool, made: int):
+    """Not from when it was opened: of many shards some wait for long until it is theirs."""
+    events = calls(0, 200, callers=1)
+    await pipeline.publish(events)
+    worker = await pipeline.start()
+    await decided(pipeline, events)
+    assert await worker.end(signal.SIGTERM) == 0
+    clock, snapshot = Hands(), load_snapshot((), metrics=Metrics(CollectorRegistry()), clock=SystemClock())
+    rebuild = Rebuild(
+        Kafka.plain(pipeline.bootstrap),
+        await _shard_of(pipeline),
+        group=pipeline.prefix + "group",
+        decisions=pipeline.prefix + DECISIONS.name,
+        kinds={pipeline.prefix + CALLS.name: CALLS.kind},
+        engine=Engine(snapshot),
+        window_ms=600_000,
+        seconds=10,
+        clock=clock,
+    )
+    try:
+        await rebuild.start()
+        assert rebuild.behind == 200
+        clock.seconds += 60
+        if waited_for_its_turn:
+            rebuild.begin()
+        while await rebuild.advance():
+            pass
+    finally:
+        await rebuild.stop()
+    assert (rebuild.events, rebuild.skipped) == (made, 200 - made)
 
 
 async def test_topics_of_different_size_are_refused(pipeline: Pipeline):
