@@ -14,6 +14,7 @@ from detectors.lists import NumberIndex, NumberLists
 from detectors.rulepack import RulePack
 from detectors.score import MessageScore, ScoreModel
 from detectors.signalling import Signalling
+from detectors.simcard import CardFacts, SimCards
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class Memory:
     campaigns: CampaignIndex
     texts: TextCounts
     recent: Recent
+    cards: CardFacts
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet. All bounds are in proportion to that on callers: of a million, 200,000 new numbers and as
-        many victims and texts, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was heard before.
+        many victims, texts and SIM cards, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was
+        heard before.
         """
         fifth = max(1, max_callers // 5)
         return cls(
@@ -40,11 +43,12 @@ class Memory:
             CampaignIndex(max_campaigns=max(1, max_callers // 50)),
             TextCounts(max_texts=fifth),
             Recent(max(1, max_callers // 10)),
+            CardFacts(max_cards=fifth),
         )
 
 
 #: Of the detectors, in their order: labels of metrics.
-NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign")
+NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign", "simcard")
 
 
 def build_detectors(
@@ -61,4 +65,5 @@ def build_detectors(
         *((MessageScore(model),) if model else ()),
         CallBehaviour(rules.all_behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
+        SimCards(rules.all_cards, rules.high_risk_networks, memory.cards),  # last: it asks what the others found
     )

@@ -78,7 +78,7 @@ class Snapshot:
     @property
     def rule_count(self) -> int:
         """Rules of all families."""
-        return len(self.rules.text) + len(self.rules.behaviour)
+        return len(self.rules.text) + len(self.rules.behaviour) + len(self.rules.cards)
 
 
 def _staged(lists: NumberIndex, rollout: Rollout) -> NumberIndex:

@@ -97,10 +97,11 @@ def _made_with() -> str:
 
 
 def _remembering() -> list[str]:
-    import detectors.behaviour.window  # noqa: F401, PLC0415 - with its family and that of campaigns, by the registry
+    import detectors.behaviour.window  # noqa: F401, PLC0415 - with the other families, by the registry
 
     return [
         name
         for name in list(sys.modules)
-        if name in ("detectors.registry",) or name.startswith(("detectors.behaviour.", "detectors.campaign."))
+        if name == "detectors.registry"
+        or name.startswith(("detectors.behaviour.", "detectors.campaign.", "detectors.simcard."))
     ]

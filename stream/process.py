@@ -29,13 +29,13 @@ class Deadline(threading.Thread):
 
 
 class StateFile:
-    """``<data_dir>/worker-<pid>.json``: how the demo and the CLI find a running worker."""
+    """``<data_dir>/worker-<pid>.json``: how the demo and the CLI find a running worker, or what else is so named."""
 
-    def __init__(self, data_dir: Path, url: str) -> None:
-        self._path = data_dir / f"worker-{os.getpid()}.json"
+    def __init__(self, data_dir: Path, url: str, name: str = "worker") -> None:
+        self._path = data_dir / f"{name}-{os.getpid()}.json"
         data_dir.mkdir(parents=True, exist_ok=True)
-        for left in data_dir.glob("worker-*.json"):  # by a worker that was killed
-            pid = left.stem.removeprefix("worker-")
+        for left in data_dir.glob(f"{name}-*.json"):  # by one that was killed
+            pid = left.stem.removeprefix(f"{name}-")
             if pid.isdigit() and not _exists(int(pid)):
                 left.unlink(missing_ok=True)
         try:

@@ -26,6 +26,7 @@ E164 = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{3,14}\Z")]
 Plmn = Annotated[str, Meta(pattern=r"^[0-9]{5,6}\Z")]
 Token = Annotated[str, Meta(max_length=64)]
 DurationMs = Annotated[int, Meta(ge=0, le=7 * 86_400_000)]
+CardCount = Annotated[int, Meta(ge=0, le=1_000_000)]
 SegmentNo = Annotated[int, Meta(ge=1, le=255)]
 
 
@@ -75,10 +76,14 @@ class CardEvent(
     """A step in the life of a SIM card. The acting number is the card's own MSISDN."""
 
     a_number: RawNumber
-    phase: Literal["sold", "activated", "roamed", "dormant", "woke", "re-verified"]
+    phase: Literal["sold", "activated", "roamed", "dormant", "woke", "re-verified", "counted"]
     identity_hash: Token | None = None  #: who it is registered to
     agent_id: Token | None = None  #: the sales agent
     channel: Token | None = None
+    # Counts, if the sender has them; otherwise `lanjie cards watch` makes them, in events of the phase ``counted``.
+    identity_cards: CardCount | None = None  #: opened on that identity within 30 days, this one among them
+    identity_channels: CardCount | None = None  #: through which they were
+    agent_cards: CardCount | None = None  #: opened by that agent within an hour, this one among them
 
 
 Event = CallEvent | SmsEvent | CardEvent

@@ -2,6 +2,15 @@
 
 from detectors.rulepack.load import load_rules
 from detectors.rulepack.pack import RulePack
-from detectors.rulepack.schema import BehaviourRule, Composite, PolicyData, SymbolPolicy, TextRule
+from detectors.rulepack.schema import BehaviourRule, CardRule, Composite, PolicyData, SymbolPolicy, TextRule
 
-__all__ = ["BehaviourRule", "Composite", "PolicyData", "RulePack", "SymbolPolicy", "TextRule", "load_rules"]
+__all__ = [
+    "BehaviourRule",
+    "CardRule",
+    "Composite",
+    "PolicyData",
+    "RulePack",
+    "SymbolPolicy",
+    "TextRule",
+    "load_rules",
+]

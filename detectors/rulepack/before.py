@@ -13,13 +13,14 @@ from msgspec import Meta
 
 from detectors.model.decision import ACTIONS
 from detectors.model.errors import RuleError
-from detectors.rulepack.schema import BehaviourRule, Composite, Data, Rule, SymbolPolicy, TextRule
+from detectors.rulepack.schema import BehaviourRule, CardRule, Composite, Data, Rule, SymbolPolicy, TextRule
 
 BEFORE = "before.json"
-Kind = Literal["text", "behaviour", "composite"]
-_KINDS: dict[str, type[TextRule] | type[BehaviourRule] | type[Composite]] = {
+Kind = Literal["text", "behaviour", "card", "composite"]
+_KINDS: dict[str, type[TextRule] | type[BehaviourRule] | type[CardRule] | type[Composite]] = {
     "text": TextRule,
     "behaviour": BehaviourRule,
+    "card": CardRule,
     "composite": Composite,
 }
 

@@ -2,6 +2,7 @@
 
 text/*.toml       what to look for in messages, one file a fraud class
 behaviour.toml    thresholds per window of event time
+cards.toml        risk signs of SIM cards (may be missing)
 policy.toml       groups and caps, ladder, composites, weights of the built-in symbols
 weights.toml      weights of the text rules
 responses.toml    what a gateway answers, by market (may be missing)
@@ -29,6 +30,7 @@ from detectors.rulepack.pack import RulePack
 from detectors.rulepack.responses import RESPONSES, Profile, Tables
 from detectors.rulepack.schema import (
     BehaviourRule,
+    CardRule,
     Composite,
     Data,
     PolicyData,
@@ -37,6 +39,7 @@ from detectors.rulepack.schema import (
 )
 
 TEXT = "text/"
+CARDS = "cards.toml"
 REQUIRED = ("behaviour.toml", "policy.toml", "weights.toml")
 
 
@@ -47,6 +50,11 @@ class _TextFile(Data, frozen=True):
 class _BehaviourFile(Data, frozen=True):
     window_seconds: Annotated[int, Meta(ge=10, le=86_400)]
     rule: tuple[BehaviourRule, ...]
+
+
+class _CardsFile(Data, frozen=True):
+    high_risk_networks: tuple[Annotated[str, Meta(pattern=r"^[0-9]{3,6}$")], ...] = ()
+    rule: tuple[CardRule, ...] = ()
 
 
 class _WeightsFile(Data, frozen=True):
@@ -68,6 +76,7 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         raise RuleError(f"{missing[0]}: missing; a rule pack has {TEXT}*.toml, {', '.join(REQUIRED)}")
     text = [rule for name in text_files for rule in read_table(files, name, _TextFile).rule]
     behaviour = read_table(files, "behaviour.toml", _BehaviourFile)
+    cards = read_table(files, CARDS, _CardsFile) if CARDS in files else _CardsFile()
     policy = read_table(files, "policy.toml", PolicyData)
     weights = read_table(files, "weights.toml", _WeightsFile).symbols
     keywords = read_table(files, KEYWORDS, KeywordFile).keyword if KEYWORDS in files else ()
@@ -83,6 +92,8 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         keywords=keywords,
         forms=forms,
         responses=_responses(files),
+        cards=cards.rule,
+        high_risk_networks=cards.high_risk_networks,
         before=read_before(files[BEFORE]) if BEFORE in files else (),
         version=f"{policy.version}-{_digest(files)}",
         places={

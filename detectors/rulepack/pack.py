@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from detectors.rulepack.before import Predecessor
 from detectors.rulepack.keywords import Forms, Keyword
 from detectors.rulepack.responses import Profile
-from detectors.rulepack.schema import BehaviourRule, PolicyData, Rule, TextRule
+from detectors.rulepack.schema import BehaviourRule, CardRule, PolicyData, Rule, TextRule
 
 
 class RulePack(Struct, frozen=True):
@@ -22,6 +22,8 @@ class RulePack(Struct, frozen=True):
     version: str
     places: dict[str, str]  #: rule id -> ``file:line``, for messages
     responses: dict[str, Profile] = field(default_factory=dict)  #: by market
+    cards: tuple[CardRule, ...] = ()
+    high_risk_networks: tuple[str, ...] = ()  #: beginnings of PLMN
     before: tuple[Predecessor, ...] = ()  #: of rules that changed and are on trial
 
     @property
@@ -35,6 +37,11 @@ class RulePack(Struct, frozen=True):
         return (*self.behaviour, *(each.rule for each in self.before if isinstance(each.rule, BehaviourRule)))
 
     @property
+    def all_cards(self) -> tuple[CardRule, ...]:
+        """The rules about SIM cards and their predecessors."""
+        return (*self.cards, *(each.rule for each in self.before if isinstance(each.rule, CardRule)))
+
+    @property
     def rules(self) -> tuple[Rule, ...]:
         """Everything that has an id and a version."""
-        return (*self.text, *self.behaviour, *self.policy.composite)
+        return (*self.text, *self.behaviour, *self.cards, *self.policy.composite)

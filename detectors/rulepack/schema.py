@@ -57,6 +57,21 @@ class BehaviourRule(Data, frozen=True):
     also: dict[Measure, Threshold] = msgspec.field(default_factory=dict)
 
 
+CardMeasure = Literal["identity_cards", "identity_channels", "agent_cards", "high_risk_roaming", "woken"]
+
+
+class CardRule(Data, frozen=True):
+    """Fires at ``threshold`` or more of ``measure`` of one SIM card, if ``also`` is reached too."""
+
+    id: Symbol
+    version: Version
+    measure: CardMeasure
+    threshold: Threshold
+    zh: Words
+    en: Words
+    also: dict[CardMeasure, Threshold] = msgspec.field(default_factory=dict)
+
+
 class SymbolPolicy(Data, frozen=True):
     """What a symbol weighs, with which others it shares a cap, and how far it may climb the ladder."""
 
@@ -95,4 +110,4 @@ class PolicyData(Data, frozen=True):
     appeal: str = "申诉 / appeal: 12381, 10086, 10010, 10000"
 
 
-Rule = TextRule | BehaviourRule | Composite
+Rule = TextRule | BehaviourRule | CardRule | Composite

@@ -30,6 +30,7 @@ class Verb(NamedTuple):
 VERBS: Final = {
     "demo": Verb("stream.cli.demo:demo", "Show the whole pipeline at work, and measure it."),
     "worker": Verb("stream.cli.worker:worker", "Decide the events on Kafka until SIGTERM, which drains and commits."),
+    "cards": Verb("stream.cli.cards:cards", "SIM cards: count those of each identity and sales agent."),
     "topics": Verb("stream.cli.worker:topics", "The pipeline's topics."),
     "publish": Verb("stream.cli.publish:publish", "Put event logs on Kafka, on a schedule."),
     "loadtest": Verb(
@@ -133,5 +134,5 @@ def _version() -> str:
 @click.pass_context
 def main(context: click.Context) -> None:
     """lanjie (拦截): intercept fraud calls and SMS. Kafka in, explained decisions out."""
-    if context.invoked_subcommand != "worker":  # what a command cannot do it says itself, in one line
+    if context.invoked_subcommand not in ("worker", "cards"):  # what a command cannot do it says itself, in one line
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -132,7 +132,7 @@ def replay(
         refuse_others(resume)
         keep_hashes(resume)
     if json_file:
-        with _sink(str(json_file), 0):
+        with sink(str(json_file), 0):
             pass  # it can be written: or all would be decided first
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     metrics, clock = Metrics(CollectorRegistry()), SystemClock()
@@ -236,7 +236,7 @@ class _Files:
         sizes = resume.kept.sizes if resume and resume.kept else {}
         self._resume = resume
         self._files = {
-            name: stack.enter_context(_sink(path, sizes.get(name, 0)))
+            name: stack.enter_context(sink(path, sizes.get(name, 0)))
             for name, path in (("output", output), ("rejects", rejects))
             if path
         }
@@ -273,7 +273,7 @@ def refuse_overwriting(logs: Iterable[str], *outputs: str | None) -> None:
             raise click.UsageError(f"{output} is also an input: it would be overwritten")
 
 
-def _sink(path: str, size: int) -> Any:
+def sink(path: str, size: int) -> Any:
     """A file to be written from some size on."""
     if path == STDIN:
         return nullcontext(sys.stdout.buffer)

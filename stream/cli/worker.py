@@ -27,11 +27,11 @@ _OPTIONS = {
 }
 
 
-def _option(name: str) -> Callable[[Any], Any]:
+def option(name: str) -> Callable[[Any], Any]:
     return click.option(f"--{name.replace('_', '-')}", name, help=f"{_OPTIONS[name]} [env: {variable(name)}]")
 
 
-def _settings(given: dict[str, str | None]) -> Settings:
+def settings_of(given: dict[str, str | None]) -> Settings:
     """Options win over the environment; both are read by Settings."""
     import os  # noqa: PLC0415
 
@@ -43,19 +43,19 @@ def _settings(given: dict[str, str | None]) -> Settings:
 
 
 @click.command()
-@_option("bootstrap")
-@_option("group")
-@_option("lists")
-@_option("market")
-@_option("rules")
-@_option("model")
-@_option("metrics_port")
-@_option("topic_prefix")
+@option("bootstrap")
+@option("group")
+@option("lists")
+@option("market")
+@option("rules")
+@option("model")
+@option("metrics_port")
+@option("topic_prefix")
 def worker(**given: str | None) -> None:
     """Decide the events on Kafka until SIGTERM, which drains and commits."""
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # until the worker listens
-    settings = _settings(given)
+    settings = settings_of(given)
     if settings.checkpoint_seconds:
         keep_hashes(settings.checkpoint_folder)
     from stream.app import run_worker  # noqa: PLC0415 - Faust takes half a second that other verbs need not wait for
@@ -69,13 +69,13 @@ def topics() -> None:
 
 
 @topics.command()
-@_option("bootstrap")
-@_option("topic_prefix")
+@option("bootstrap")
+@option("topic_prefix")
 def create(**given: str | None) -> None:
     """Create those that are missing."""
     from stream.topics_admin import ensure_topics  # noqa: PLC0415
 
-    settings = _settings(given)
+    settings = settings_of(given)
     wanted = [settings.named(topic) for topic in ALL]
     created = _run(lambda: ensure_topics(settings.kafka, wanted, replication=settings.replication))
     for topic in wanted:
@@ -83,13 +83,13 @@ def create(**given: str | None) -> None:
 
 
 @topics.command("list")
-@_option("bootstrap")
-@_option("topic_prefix")
+@option("bootstrap")
+@option("topic_prefix")
 def list_(**given: str | None) -> None:
     """Show them, with their partitions; exit 1 if one is missing."""
     from stream.topics_admin import list_topics  # noqa: PLC0415
 
-    settings = _settings(given)
+    settings = settings_of(given)
     wanted = [settings.named(topic) for topic in ALL]
     found = _run(lambda: list_topics(settings.kafka, wanted))
     for topic in wanted:

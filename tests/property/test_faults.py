@@ -19,6 +19,7 @@ from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.registry import NAMES, Memory, build_detectors
 from detectors.rollout import Cap, Rollout, Stage
 from detectors.rulepack import load_rules
+from detectors.simcard import CardFacts
 from tests.property.test_score import model
 from tests.support.events import T0
 from tests.support.faults import FaultError, Open, failing
@@ -63,7 +64,7 @@ def test_what_every_detector_says_of_itself():
     assert found[0].name == "lists"  # alone in a hurry
     counts = [d.counts for d in found]
     assert counts == sorted(counts), "what counts comes last: it reads what the others left"
-    assert {d.name for d in found if d.counts} == {"behaviour", "campaign"}
+    assert {d.name for d in found if d.counts} == {"behaviour", "campaign", "simcard"}
     owners = [code for d in found for code in d.codes]
     assert len(owners) == len(set(owners)), "a code is one detector's, or its evidence could not be told from others'"
     assert all(d.codes >= d.CODES and d.codes and d.sees for d in found)
@@ -143,12 +144,12 @@ def test_an_event_on_which_a_detector_raises_costs_itself_only(events, entries, 
 
 def _counted(name, event):
     """Whether the patched counter below is reached."""
-    return name == "behaviour" or isinstance(event, SmsEvent)
+    return name == "behaviour" or isinstance(event, CardEvent if name == "simcard" else SmsEvent)
 
 
 def _poison_counting(patched, name):
     """What is counted raises in the middle, for the numbers of the poison."""
-    count, add = CallerWindows.count, TextCounts.add
+    count, add, learn = CallerWindows.count, TextCounts.add, CardFacts.learn
 
     def counts(self, caller, *rest):
         if caller.startswith("+861360000"):
@@ -160,8 +161,15 @@ def _poison_counting(patched, name):
             raise FaultError
         return add(self, hashed, sender, time)
 
+    def learns(self, card, event):
+        if card.startswith("+861360000"):
+            raise FaultError
+        learn(self, card, event)
+
     if name == "behaviour":
         patched.setattr(CallerWindows, "count", counts)
+    elif name == "simcard":
+        patched.setattr(CardFacts, "learn", learns)
     else:
         patched.setattr(TextCounts, "add", adds)
         patched.setattr("detectors.campaign.detector.SHORTEST", 0)

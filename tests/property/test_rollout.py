@@ -57,6 +57,7 @@ def taken_out(name: str) -> Automaton:
     keep = {
         "text": tuple(r for r in PACK.text if r.id != name),
         "behaviour": tuple(r for r in PACK.behaviour if r.id != name),
+        "cards": tuple(r for r in PACK.cards if r.id != name),
         "policy": msgspec.structs.replace(
             PACK.policy,
             symbols={k: v for k, v in PACK.policy.symbols.items() if k != name},

@@ -33,7 +33,15 @@ def events(draw):
         )
     if kind == "sms":
         return SmsEvent(**common, b_number=draw(numbers), text=draw(texts))
-    return CardEvent(**common, phase=draw(st.sampled_from(["sold", "activated", "roamed", "woke"])))
+    counts = st.none() | st.integers(0, 40)
+    return CardEvent(
+        **common,
+        phase=draw(st.sampled_from(["sold", "activated", "roamed", "woke", "re-verified", "counted"])),
+        visited_plmn=draw(st.sampled_from([None, "46000", "45606"])),
+        identity_cards=draw(counts),
+        identity_channels=draw(counts),
+        agent_cards=draw(counts),
+    )
 
 
 provenances = st.builds(

@@ -55,7 +55,29 @@ threshold = 2
 zh = "更换设备"
 en = "The device changes"
 """
+CARDS = """
+high_risk_networks = ["456"]
+
+[[rule]]
+id = "CARD_MANY"
+version = 3
+measure = "identity_cards"
+threshold = 5
+also = { identity_channels = 1 }
+zh = "一人多卡"
+en = "Many cards"
+
+[[rule]]
+id = "CARD_ABROAD"
+version = 1
+measure = "high_risk_roaming"
+threshold = 1
+zh = "高风险地区漫游"
+en = "Roams where fraud comes from"
+"""
 SYMBOLS = """
+CARD_MANY = {weight = 30, group = "card", ceiling = "challenge"}
+CARD_ABROAD = {weight = 20, group = "card", ceiling = "challenge"}
 LIST_IMMUTABLE = {weight = 100, group = "list", ceiling = "block"}
 LIST_IN_TEXT = {weight = 70, group = "list", ceiling = "restrict"}
 CALL_ANY = {weight = 5, group = "behaviour", ceiling = "label"}
@@ -68,6 +90,7 @@ CONTENT_SHORT_LINK = {weight = 10, group = "content", ceiling = "challenge"}
 CONTENT_MESSENGER = {weight = 25, group = "content", ceiling = "challenge"}
 """
 GROUPS = """
+card = {cap = 40}
 campaign = {cap = 25}
 victim = {cap = 40}
 content = {cap = 30}
@@ -97,7 +120,7 @@ POLICY = (
     rules.POLICY.replace("[groups]\n", "[groups]" + GROUPS).replace("[symbols]\n", "[symbols]" + SYMBOLS) + COMPOSITE
 )
 WEIGHTS = rules.WEIGHTS + 'TEXT_LOAN = {weight = 45, group = "text", ceiling = "challenge"}\n'
-FILES = rules.files(rules.TEXT + LOAN, rules.BEHAVIOUR + BEHAVIOUR, POLICY, WEIGHTS)
+FILES = rules.files(rules.TEXT + LOAN, rules.BEHAVIOUR + BEHAVIOUR, POLICY, WEIGHTS) | {"cards.toml": CARDS.encode()}
 
 TEXTS = (
     "【工商银行】您的积分即将过期,请尽快兑换",
@@ -122,11 +145,14 @@ def predecessors(pack: RulePack) -> tuple[Predecessor, ...]:
         positives=("贷款", "贷款放款"), near_misses=("款贷", "放款"),
     )  # fmt: skip
     old_call = msgspec.structs.replace(any_call, version=2, threshold=2, zh="旧呼叫", en="Two calls")
+    many = by_id["CARD_MANY"]
+    old_many = msgspec.structs.replace(many, version=1, threshold=3, also={}, zh="三张卡", en="Three cards")
     old_pair = Composite("COMP_TEXT_LINK", 1, ("group:text", "CONTENT_MESSENGER"), 10, "text", "旧组合", "The old pair")
     return (
         Predecessor("text", old_loan, SymbolPolicy(60, "text", "delay")),
         Predecessor("behaviour", old_call, SymbolPolicy(30, "behaviour", "challenge")),
         Predecessor("composite", old_pair),
+        Predecessor("card", old_many, SymbolPolicy(15, "card", "warn")),
     )
 
 
@@ -138,7 +164,7 @@ RULES = (
     "TEXT_BANK", "TEXT_NOTICE", "TEXT_LOAN", "CALL_BURST", "CALL_FANOUT", "CALL_ANY", "IMEI_CHANGE", "COMP_GREY_TEXT",
     "COMP_TEXT_LINK", "COMP_GREY_CALL", "LIST_BLOCK", "LIST_GREY", "LIST_ALLOW", "LIST_IMMUTABLE", "LIST_IN_TEXT",
     "LIST_BLOCK_CALLEE", "CAMPAIGN_HIT", "CAMPAIGN_BULK", "VICTIM_CONTACTED", "VICTIM_CALLS_BACK",
-    "CONTENT_SHORT_LINK", "CONTENT_MESSENGER", "CLI_MISMATCH",
+    "CONTENT_SHORT_LINK", "CONTENT_MESSENGER", "CLI_MISMATCH", "CARD_MANY", "CARD_ABROAD",
 )  # fmt: skip
 
 
@@ -245,10 +271,16 @@ people = st.sampled_from(PEOPLE)
 anyone = st.sampled_from([*PEOPLE, "", "110"])
 _sms = st.builds(sms, anyone, anyone, st.sampled_from(TEXTS))
 _calls = st.builds(
-    lambda a, b, imei, cli: call(a, b, imei_hash=imei, network_cli=cli),
-    anyone, anyone, st.none() | st.sampled_from("abc"), st.none() | people,
+    lambda a, b, imei, cli, plmn: call(a, b, imei_hash=imei, network_cli=cli, visited_plmn=plmn),
+    anyone, anyone, st.none() | st.sampled_from("abc"), st.none() | people, st.sampled_from([None, None, "45601"]),
 )  # fmt: skip
-_cards = st.builds(lambda a: CardEvent(id="", time=T0, a_number=a, phase="woke"), people)
+_cards = st.builds(
+    lambda a, phase, cards, channels, plmn: CardEvent(
+        id="", time=T0, a_number=a, phase=phase, identity_cards=cards, identity_channels=channels, visited_plmn=plmn
+    ),
+    people, st.sampled_from(["woke", "counted", "counted", "re-verified"]), st.sampled_from([None, 3, 7]),
+    st.sampled_from([None, 2]), st.sampled_from([None, None, "45601"]),
+)  # fmt: skip
 single = st.one_of(_sms, _calls, _cards)
 _bulk = st.builds(
     lambda text, n, b: [sms(a, b, text) for a in CROWD[:n]], st.sampled_from(TEXTS), st.integers(2, 25), people

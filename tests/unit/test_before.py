@@ -138,7 +138,7 @@ def older(n, **more):
         (older(0, version=2), r"\$\[0\].rule.version: 2; expected one rule, below 2"),
         (older(0, id="TEXT_GONE"), r"\$\[0\].rule.id: TEXT_GONE is no such rule of this pack"),
         (older(0, id="CALL_ANY"), r"\$\[0\].rule.id: CALL_ANY is no such rule of this pack"),
-        ([*predecessors(PACK), predecessors(PACK)[0]], r"\$\[3\].rule.version: 1; expected one rule, below 2"),
+        ([*predecessors(PACK), predecessors(PACK)[0]], r"\$\[4\].rule.version: 1; expected one rule, below 2"),
         (changed(0, symbol=SymbolPolicy(1, "gone")), r"\$\[0\].symbol.group: 'gone' is no group"),
         (
             changed(0, symbol=SymbolPolicy(1, "text", "jail")),
