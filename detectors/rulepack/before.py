@@ -17,12 +17,17 @@ from detectors.rulepack.schema import BehaviourRule, CardRule, Composite, Data, 
 
 BEFORE = "before.json"
 Kind = Literal["text", "behaviour", "card", "composite"]
-_KINDS: dict[str, type[TextRule] | type[BehaviourRule] | type[CardRule] | type[Composite]] = {
+_KINDS: dict[Kind, type[TextRule] | type[BehaviourRule] | type[CardRule] | type[Composite]] = {
     "text": TextRule,
     "behaviour": BehaviourRule,
     "card": CardRule,
     "composite": Composite,
 }
+
+
+def kind_of(rule: Rule) -> Kind:
+    """What ``before.json`` calls it."""
+    return next(kind for kind, shape in _KINDS.items() if isinstance(rule, shape))
 
 
 class Predecessor(Data, frozen=True):

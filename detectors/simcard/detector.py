@@ -13,7 +13,7 @@ from detectors.contract import Batch, Detector
 from detectors.model.decision import Evidence
 from detectors.model.events import CardEvent, Event
 from detectors.rulepack import CardRule
-from detectors.simcard.facts import WOKEN_MS, CardFacts, Known
+from detectors.simcard.facts import NOTHING, WOKEN_MS, CardFacts, Known
 
 _COUNTS: Final = ("identity_cards", "identity_channels", "agent_cards")
 
@@ -50,7 +50,9 @@ class SimCards(Detector):
                     facts.learn(card, event)
                     if event.phase == "re-verified":
                         continue
-                self._judge(batch, i, event, facts.of(card, event.time))
+                known = facts.of(card, event.time)
+                if known is not NOTHING or event.visited_plmn:
+                    self._judge(batch, i, event, known)
             except Exception as error:  # noqa: BLE001 - raised again where nobody guards
                 batch.failed(i, error)
 

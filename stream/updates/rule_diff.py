@@ -145,6 +145,7 @@ def _shared(pack: RulePack, rules: set[str]) -> Iterator[tuple[str, Any]]:
     """Place and value. ``rules`` have weights of their own, which are part of them."""
     policy = pack.policy
     yield "behaviour.toml: $.window_seconds", pack.window_seconds
+    yield "cards.toml: $.high_risk_networks", pack.high_risk_networks
     for step, score in policy.ladder.items():
         yield f"policy.toml: $.ladder.{step}", score
     for name, group in policy.groups.items():

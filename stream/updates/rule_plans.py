@@ -19,7 +19,7 @@ from detectors.model.errors import RuleError
 from detectors.policy.catalogue import BUILT_IN
 from detectors.rollout import Cap, Mode
 from detectors.rulepack import Composite, RulePack, TextRule, load_rules
-from detectors.rulepack.before import BEFORE, Kind, Predecessor, write_before
+from detectors.rulepack.before import BEFORE, Predecessor, kind_of, write_before
 from detectors.rulepack.schema import Rule
 from stream.topics import RULES
 from stream.updates.publisher import ChangeError, Put
@@ -157,14 +157,8 @@ def _acting(stages: Stages, pack: RulePack, rule: str) -> Predecessor | None:
     """
     found = next(each for each in pack.rules if each.id == rule)
     if step_of(held(stages, rule, str(found.version))).mode == "enforce":
-        return Predecessor(_kind(found), found, symbol_of(pack, found))
+        return Predecessor(kind_of(found), found, symbol_of(pack, found))
     return next((each for each in pack.before if each.rule.id == rule), None)
-
-
-def _kind(rule: Rule) -> Kind:
-    if isinstance(rule, TextRule):
-        return "text"
-    return "composite" if isinstance(rule, Composite) else "behaviour"
 
 
 def _still_needed(

@@ -181,6 +181,16 @@ def test_composites_and_behaviour_rules_have_predecessors_too(world: World):
     }
 
 
+def test_a_rule_about_sim_cards_has_a_predecessor_of_its_own_kind(world: World):
+    policy = POLICY.replace("[symbols]\n", '[symbols]\nCARD_MANY = {weight = 9, group = "text"}\n')
+    cards = b'[[rule]]\nid = "CARD_MANY"\nversion = 1\nmeasure = "agent_cards"\nthreshold = 9\nzh = "xx"\nen = "xx"\n'
+    world.own = files(policy=policy) | {"cards.toml": cards}
+    changed = cards.replace(b"version = 1", b"version = 2").replace(b"threshold = 9", b"threshold = 8")
+    world.publish(files(policy=policy) | {"cards.toml": changed})
+    (before,) = load_rules(world.files).before
+    assert (before.kind, before.rule) == ("card", load_rules(world.own).cards[0])
+
+
 def test_where_nothing_was_enforced_nothing_acts(world: World):
     world.publish(files(text=TEXT + NEW, weights=WEIGHTS + NEW_WEIGHT), step=CANARY)
     second = TEXT + NEW.replace("version = 1", "version = 2")
@@ -393,3 +403,5 @@ def test_the_difference_names_fields_and_terms():
     }
     longer = load_rules(files(behaviour=BEHAVIOUR.replace("600", "900")))
     assert [str(each) for each in policy_changes(old, longer)] == ["behaviour.toml: $.window_seconds: 600 -> 900"]
+    abroad = load_rules(files() | {"cards.toml": b'high_risk_networks = ["456"]'})
+    assert [str(each) for each in policy_changes(old, abroad)] == ["cards.toml: $.high_risk_networks: () -> ('456',)"]

@@ -44,6 +44,34 @@ def test_a_mistake_is_refused_with_its_place(changed, says):
         build(**changed)
 
 
+CARDS = (
+    'high_risk_networks = ["456"]\n[[rule]]\nid = "CARD_MANY"\nversion = 1\n'
+    'measure = "identity_cards"\nthreshold = 5\nzh = "多卡"\nen = "Many cards"\n'
+)
+CARD_POLICY = POLICY.replace("[symbols]\n", '[symbols]\nCARD_MANY = {weight = 9, group = "text"}\n')
+
+
+@pytest.mark.parametrize(
+    ("cards", "policy", "says"),
+    [
+        (CARDS.replace('"456"', '"45"'), CARD_POLICY, r"cards\.toml:1: .*\$\.high_risk_networks"),
+        (CARDS.replace("identity_cards", "attempts"), CARD_POLICY, r"cards\.toml:5: .*\$\.rule\[0\]\.measure"),
+        (CARDS.replace("CARD_MANY", "CALL_BURST"), CARD_POLICY, "CALL_BURST.*used twice"),
+        (CARDS, POLICY, r"cards\.toml:3: \$\.symbols\.CARD_MANY: missing"),
+    ],
+)
+def test_a_mistake_about_sim_cards_is_refused_with_its_place(cards, policy, says):
+    with pytest.raises(RuleError, match=says):
+        Snapshot.build(load_rules(files(policy=policy) | {"cards.toml": cards.encode()}), NumberIndex())
+
+
+def test_rules_about_sim_cards_may_be_missing():
+    assert load_rules(files()).cards == ()
+    pack = load_rules(files(policy=CARD_POLICY) | {"cards.toml": CARDS.encode()})
+    assert ([rule.id for rule in pack.cards], pack.high_risk_networks) == (["CARD_MANY"], ("456",))
+    assert "CARD_MANY" in {rule.id for rule in pack.rules}
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(RuleError, match=r"policy\.toml: missing"):
         load_rules({name: data for name, data in files().items() if name != "policy.toml"})
