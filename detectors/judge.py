@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from detectors.behaviour import VictimWatch
+from detectors.behaviour.flood import CODE as FLOOD_CODE
 from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.brake import Brake, Trip
 from detectors.contract import Batch
@@ -20,7 +21,8 @@ from detectors.policy import Responses
 from detectors.policy.policy import Verdict
 from detectors.snapshot import Snapshot
 
-_ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE"}  # speak for the acting number being a victim, not a risk
+#: Speak for the acting number being a victim, or honest, and not a risk.
+_ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE", FLOOD_CODE}
 #: The part that tells protected numbers, where a decision is made without it. It is asked whatever happened before.
 PROTECTION = "protected"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from detectors.behaviour import CallBehaviour, CallerWindows, Novelty, Recent, VictimWatch
+from detectors.behaviour import CallBehaviour, CallerWindows, Flood, Novelty, Received, Recent, VictimWatch
 from detectors.campaign import CampaignIndex, Campaigns, TextCounts
 from detectors.content import Content
 from detectors.contract import Detector
@@ -27,12 +27,13 @@ class Memory:
     campaigns: CampaignIndex
     texts: TextCounts
     recent: Recent
+    received: Received
     cards: CardFacts
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet. All bounds are in proportion to that on callers: of a million, 200,000 new numbers and as
-        many victims, texts and SIM cards, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was
+        many victims, texts, receivers and SIM cards, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was
         heard before.
         """
         fifth = max(1, max_callers // 5)
@@ -43,12 +44,13 @@ class Memory:
             CampaignIndex(max_campaigns=max(1, max_callers // 50)),
             TextCounts(max_texts=fifth),
             Recent(max(1, max_callers // 10)),
+            Received(max_receivers=fifth),
             CardFacts(max_cards=fifth),
         )
 
 
 #: Of the detectors, in their order: labels of metrics.
-NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign", "simcard")
+NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign", "flood", "simcard")
 
 
 def build_detectors(
@@ -65,5 +67,6 @@ def build_detectors(
         *((MessageScore(model),) if model else ()),
         CallBehaviour(rules.all_behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
+        Flood(memory.received),
         SimCards(rules.all_cards, rules.high_risk_networks, memory.cards),  # last: it asks what the others found
     )

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import detectors.engine
-from detectors.behaviour import CallerWindows
+from detectors.behaviour import CallerWindows, Received
 from detectors.campaign import TextCounts
 from detectors.contract import Batch
 from detectors.engine import Engine
@@ -64,7 +64,7 @@ def test_what_every_detector_says_of_itself():
     assert found[0].name == "lists"  # alone in a hurry
     counts = [d.counts for d in found]
     assert counts == sorted(counts), "what counts comes last: it reads what the others left"
-    assert {d.name for d in found if d.counts} == {"behaviour", "campaign", "simcard"}
+    assert {d.name for d in found if d.counts} == {"behaviour", "campaign", "flood", "simcard"}
     owners = [code for d in found for code in d.codes]
     assert len(owners) == len(set(owners)), "a code is one detector's, or its evidence could not be told from others'"
     assert all(d.codes >= d.CODES and d.codes and d.sees for d in found)
@@ -98,8 +98,10 @@ def poisons(places, length):
     made = []
     for n, place in enumerate(places):
         a, b = f"1360000{n:04}", f"1350000{n:04}"
-        kind = (SmsEvent, CallEvent, CardEvent)[n % 3]
-        more = {"text": "你好"} if kind is SmsEvent else {"phase": "sold"} if kind is CardEvent else {}
+        kind = (SmsEvent, CallEvent, CardEvent, SmsEvent)[n % 4]
+        more = {"phase": "sold"} if kind is CardEvent else {}
+        if kind is SmsEvent:
+            more = {"text": "你好", "route": "port" if n % 4 else "p2p"}
         ends = {} if kind is CardEvent else {"b_number": b}
         made.append((place % (length + 1), kind(id=f"{POISON}{n}", time=T0, a_number=a, **ends, **more)))
     return made
@@ -144,12 +146,14 @@ def test_an_event_on_which_a_detector_raises_costs_itself_only(events, entries, 
 
 def _counted(name, event):
     """Whether the patched counter below is reached."""
-    return name == "behaviour" or isinstance(event, CardEvent if name == "simcard" else SmsEvent)
+    if isinstance(event, SmsEvent):
+        return name in (("flood",) if event.route == "port" else ("behaviour", "campaign"))
+    return name == "behaviour" or (name == "simcard" and isinstance(event, CardEvent))
 
 
 def _poison_counting(patched, name):
     """What is counted raises in the middle, for the numbers of the poison."""
-    count, add, learn = CallerWindows.count, TextCounts.add, CardFacts.learn
+    count, add, learn, receive = CallerWindows.count, TextCounts.add, CardFacts.learn, Received.add
 
     def counts(self, caller, *rest):
         if caller.startswith("+861360000"):
@@ -166,10 +170,17 @@ def _poison_counting(patched, name):
             raise FaultError
         learn(self, card, event)
 
+    def receives(self, receiver, time):
+        if receiver.startswith("+861350000"):
+            raise FaultError
+        return receive(self, receiver, time)
+
     if name == "behaviour":
         patched.setattr(CallerWindows, "count", counts)
     elif name == "simcard":
         patched.setattr(CardFacts, "learn", learns)
+    elif name == "flood":
+        patched.setattr(Received, "add", receives)
     else:
         patched.setattr(TextCounts, "add", adds)
         patched.setattr("detectors.campaign.detector.SHORTEST", 0)

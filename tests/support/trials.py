@@ -84,6 +84,7 @@ CALL_ANY = {weight = 5, group = "behaviour", ceiling = "label"}
 IMEI_CHANGE = {weight = 25, group = "behaviour", ceiling = "challenge"}
 CAMPAIGN_HIT = {weight = 20, group = "campaign", ceiling = "restrict"}
 CAMPAIGN_BULK = {weight = 10, group = "campaign", ceiling = "challenge"}
+SMS_FLOOD = {weight = 60, group = "behaviour", ceiling = "challenge"}
 VICTIM_CONTACTED = {weight = 15, group = "victim", ceiling = "warn"}
 VICTIM_CALLS_BACK = {weight = 40, group = "victim", ceiling = "warn"}
 CONTENT_SHORT_LINK = {weight = 10, group = "content", ceiling = "challenge"}
@@ -165,6 +166,7 @@ RULES = (
     "COMP_TEXT_LINK", "COMP_GREY_CALL", "LIST_BLOCK", "LIST_GREY", "LIST_ALLOW", "LIST_IMMUTABLE", "LIST_IN_TEXT",
     "LIST_BLOCK_CALLEE", "CAMPAIGN_HIT", "CAMPAIGN_BULK", "VICTIM_CONTACTED", "VICTIM_CALLS_BACK",
     "CONTENT_SHORT_LINK", "CONTENT_MESSENGER", "CLI_MISMATCH", "CARD_MANY", "CARD_ABROAD",
+    "SMS_FLOOD",
 )  # fmt: skip
 
 
@@ -236,7 +238,7 @@ def memory(deciding: Engine) -> object:
     """What is remembered that depends on decisions or signs."""
     held, victims = deciding.memory(), deciding.memory().victims
     campaigns = {c.id: (c.hits, c.weight, c.seen, c.wordings) for c in held.campaigns._campaigns.values()}
-    return campaigns, victims._young, victims._old
+    return campaigns, victims._young, victims._old, held.received._young, held.cards._cards
 
 
 @contextmanager
@@ -257,9 +259,9 @@ def _numbered(blocks: Sequence[Sequence[Event]]) -> list[Event]:
     return [msgspec.structs.replace(e, id=f"e{i}", time=T0 + i * 500) for i, e in enumerate(events)]
 
 
-def sms(a: str, b: str, text: str, n: int = 0) -> SmsEvent:
+def sms(a: str, b: str, text: str, n: int = 0, **more: object) -> SmsEvent:
     """A message; ``n`` numbers and times it."""
-    return SmsEvent(id=f"e{n}", time=T0 + n, a_number=a, b_number=b, text=text)
+    return SmsEvent(id=f"e{n}", time=T0 + n, a_number=a, b_number=b, text=text, **more)
 
 
 def call(a: str, b: str, n: int = 0, **more: object) -> CallEvent:
@@ -293,9 +295,11 @@ _victim = st.builds(
     lambda text, a, n: [*(sms(each, a, text) for each in CROWD[:n]), call(a, CROWD[0])],
     st.sampled_from(TEXTS), people, st.integers(1, 3),
 )  # fmt: skip
-#: Events in the order of time, of few people: single ones, one text from many, calls in a row, victims who call back.
+_flood = st.builds(lambda b, n: [sms(a, b, "", route="port") for a in CROWD[:n]], people, st.integers(6, 12))
+#: Events in the order of time, of few people: single ones, one text from many, calls in a row, victims who call back,
+#: who is flooded.
 streams = st.lists(
-    st.one_of(single.map(lambda e: [e]), _bulk, _burst, _phones, _victim), min_size=1, max_size=8
+    st.one_of(single.map(lambda e: [e]), _bulk, _burst, _phones, _victim, _flood), min_size=1, max_size=8
 ).map(_numbered)  # fmt: skip
 
 kinds = st.sampled_from([ListKind.GREY, ListKind.BLOCK, ListKind.ALLOW, ListKind.IMMUTABLE])
