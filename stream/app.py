@@ -130,6 +130,7 @@ def build_app(
             traces=traces or Traces(),
             deadline=settings.deadlines[topic.kind],
             lists_only_after=settings.lists_only_after,
+            cloudevents=settings.cloudevents,
         )
         channel = app.topic(topic.name, schema=ChunkSchema(allow_empty=False))
         app.agent(channel, name=f"intercept.{topic.kind}", concurrency=1)(cast(Any, interceptor.agent(desk)))

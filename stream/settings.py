@@ -87,6 +87,9 @@ class Settings:
             "exactly-once: decisions, dead letters and offsets in one transaction.",
         ),
     ] = "at-least-once"
+    cloudevents: Annotated[
+        bool, Setting(switch, "on or off", "Whether decisions carry CloudEvents 1.0 headers, as events may.")
+    ] = False
     recovery_seconds: Annotated[
         float,
         Setting(

@@ -132,6 +132,18 @@ def ce_headers(event: Event) -> list[tuple[str, bytes]]:
     ]
 
 
+def ce_decision(kind: str) -> list[tuple[str, bytes]]:
+    """The same of a decision about an event of that kind, but for ``ce_id``, which is the event's. No ``ce_time``: it
+    is the event's too, and no ``ce_subject``: headers are shown where numbers must not be.
+    """
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_source", SOURCE.encode()),
+        ("ce_type", f"lanjie.decision.{kind}.v1".encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
 def decode_decision(value: bytes) -> Decision:
     """A decision read back from its topic or file.
 

@@ -26,7 +26,7 @@ from stream.output import Headers, Row
 from stream.progress import Key
 from stream.topics import Topic
 from stream.traces import Traces
-from stream.wire import decode_events, encode_decision
+from stream.wire import ce_decision, decode_events, encode_decision
 
 log = logging.getLogger(__name__)
 _replace = msgspec.structs.replace
@@ -90,10 +90,12 @@ class Desk:
         traces: Traces,
         deadline: float,
         lists_only_after: float,
+        cloudevents: bool = False,
     ) -> None:
         self._topic, self._group = topic, group
         self._engine, self._metrics, self._clock, self._traces = engine, metrics, clock, traces
         self._deadline = deadline
+        self._envelope = ce_decision(topic.kind) if cloudevents else None
         self._hurries: defaultdict[int, Hurry] = defaultdict(lambda: Hurry(lists_only_after))
         self._stages = {stage: metrics.stage.labels(stage) for stage in STAGES}
         # There from the start, or the first count is no increase for Prometheus.
@@ -167,12 +169,18 @@ class Desk:
             (
                 decision.subject.encode() or None,
                 encode_decision(_replace(decision, latency_us=age * 1000)),
-                self._traces.carry(record.headers, decision.event_id) if record.headers else _NO_HEADERS,
+                self._headers(record, decision) if record.headers or self._envelope else _NO_HEADERS,
             )
             for decision, record, age in zip(decisions, records, _ages(records, now), strict=True)
         ]
         self._observe(work, "encode", self._clock.monotonic() - started)
         return decisions, rows
+
+    def _headers(self, record: Record, decision: Decision) -> Headers:
+        carried = self._traces.carry(record.headers, decision.event_id) if record.headers else []
+        if self._envelope is None:
+            return carried
+        return [("ce_id", decision.event_id.encode("utf-8", "surrogatepass")), *self._envelope, *carried]
 
     def _observe(self, work: Work, stage: str, seconds: float) -> None:
         self._stages[stage].observe(seconds)

@@ -83,6 +83,32 @@ async def test_every_event_gets_one_decision_in_the_order_of_its_partition(pipel
     assert not [line for line in worker.log if "13800000007" in line or "老地方" in line]
 
 
+async def test_decisions_are_cloudevents_if_that_is_wanted(pipeline: Pipeline):
+    """CloudEvents 1.0, Kafka binding 3.2: binary mode; beside the trace and the mark of the chunk, which stay."""
+    parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    events = sms(3)
+    await pipeline.start(LANJIE_CLOUDEVENTS="on")
+    await publish(
+        pipeline.bootstrap,
+        pipeline.prefix + SMS.name,
+        [(b"one", encode_event(event), [("traceparent", parent)] * (i == 1)) for i, event in enumerate(events)],
+    )
+    decided = await pipeline.decisions(3)
+    assert "lanjie.chunk" in dict(decided[0].headers)
+    for i, record in enumerate(decided):
+        attributes = {name: value for name, value in record.headers if name.startswith("ce_")}
+        assert attributes == {
+            "ce_specversion": b"1.0",
+            "ce_id": events[i].id.encode(),
+            "ce_source": b"/lanjie",
+            "ce_type": b"lanjie.decision.sms.v1",
+        }
+        headers = dict(record.headers)
+        assert headers["content-type"] == b"application/json"
+        assert (b"4bf92f3577b34da6a3ce929d0e0e4736" in headers.get("traceparent", b"")) == (i == 1)
+        assert json.loads(record.value)["event_id"] == events[i].id
+
+
 def poison(n: int) -> Iterator[tuple[bytes, bytes | None]]:
     """Code and value of what must not stop a worker."""
     rng = random.Random(7)
