@@ -1,4 +1,4 @@
-"""Exit 0 if the worker of this container answers 200 on ``/healthy``. What it says goes where Docker keeps it."""
+"""Exit 0 if what runs in this container answers 200 on ``/healthy``. What it says goes where Docker keeps it."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ Steps: TypeAlias = Sequence[tuple[float, str]]
 #: Label matchers. What a panel shows are the workers that are chosen above, and of what has topics the chosen ones.
 WORKERS: Final = 'job="$job",instance=~"$instance"'
 TOPICS: Final = WORKERS + ',topic=~"$topic"'
+CARDS: Final = 'job="$job-cards"'  #: `lanjie cards watch`, beside the workers
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH: Final = 24
 GREEN, YELLOW, RED, BLUE, GREY = "green", "#EAB839", "red", "blue", "#808080"

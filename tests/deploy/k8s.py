@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from stream.settings import Settings
 from tests.deploy.tools import ROOT, go_tool, python_tool
 
 FOLDER: Final = ROOT / "deploy" / "k8s"
@@ -110,3 +111,18 @@ def environ(docs: list[Doc], pod: Doc) -> dict[str, str]:
         assert each["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}, each
         found[each["name"]] = "lanjie-worker-0"
     return found
+
+
+def settings_of(docs: list[Doc], pod: Doc, root: Path) -> Settings:
+    """As a container with ``root`` as its root reads them; each file of a mounted Secret is named by a setting."""
+    (container,) = pod["spec"]["containers"]
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
+    given = environ(docs, pod)
+    for mount in container.get("volumeMounts", ()):
+        folder = root / mount["mountPath"].strip("/")
+        for item in volumes.get(mount["name"], {}).get("secret", {}).get("items", ()):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / item["path"]).write_text("from the Secret")
+            (named,) = [name for name, value in given.items() if value == f"{mount['mountPath']}/{item['path']}"]
+            given[named] = str(folder / item["path"])
+    return Settings.from_env(given)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from stream.cards.metrics import CardMetrics
 from stream.metrics import Metrics
 from tests.deploy.tools import python_tool
 
@@ -167,7 +168,9 @@ def parsed(exprs: list[str]) -> list[dict[str, Any]]:
 
 
 def declared() -> dict[str, set[str]]:
-    """Series name -> labels, of all that a worker exposes, from its own registry, and of what is recorded."""
+    """Series name -> labels, of all that workers and `cards watch` expose, from their registries, and of what is
+    recorded.
+    """
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     lag = {("t", 0): 1}
@@ -179,6 +182,7 @@ def declared() -> dict[str, set[str]]:
             each.labels(*each._labelnames)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    CardMetrics(registry)
     found: dict[str, set[str]] = {"lanjie_memory_limit_bytes": set()}  # there only where there is a limit
     for family in registry.collect():
         for sample in family.samples:

@@ -21,7 +21,7 @@ from tests.deploy.tools import ROOT, ToolMissing
 PROJECT: Final = "lanjie-exercise"
 FILES: Final = (ROOT / "docker-compose.yml", ROOT / "tests" / "deploy" / "compose" / "receiver.yml")
 #: Grafana has no stand-in: its server is in no package.
-SERVICES: Final = ("kafka", "topics", "worker", "prometheus", "alertmanager", "alert-receiver")
+SERVICES: Final = ("kafka", "topics", "worker", "cards", "prometheus", "alertmanager", "alert-receiver")
 #: Seconds in which a worker is healthy or has its partitions, on two cores that do all the rest as well.
 START: Final = 300.0
 
@@ -167,6 +167,7 @@ def _up(stack: Stack) -> Iterator[Stack]:
     try:
         stack.up()
         stack.healthy("worker")
+        stack.healthy("cards")
         stack.healthy("prometheus")
         yield stack
     except EngineError as problem:

@@ -120,7 +120,7 @@ def test_kafka_is_that_of_the_jars() -> None:
     assert resolved()["services"]["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
 
 
-@pytest.mark.parametrize("name", ["topics", "worker", "loadgen"])
+@pytest.mark.parametrize("name", ["topics", "worker", "cards", "loadgen"])
 def test_settings_are_ones_that_we_read(name: str) -> None:
     given = resolved()["services"][name]["environment"]
     assert {key for key in given if key.startswith("LANJIE_")} == given.keys()
@@ -128,7 +128,7 @@ def test_settings_are_ones_that_we_read(name: str) -> None:
     assert settings.bootstrap == "kafka:9092"
 
 
-@pytest.mark.parametrize("name", ["topics", "worker", "loadgen"])
+@pytest.mark.parametrize("name", ["topics", "worker", "cards", "loadgen"])
 def test_a_cluster_of_your_own_is_reached_by_a_secret_in_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("made up for this test")
     given = {"LANJIE_BOOTSTRAP": "kafka.example:9093", "LANJIE_KAFKA_USER": "lanjie"}
@@ -149,9 +149,23 @@ def test_the_image_sets_what_we_read() -> None:
     assert Settings.from_env(given).metrics_host == "0.0.0.0"
 
 
-def test_a_worker_is_given_the_time_to_drain() -> None:
-    worker = resolved()["services"]["worker"]
-    assert seconds(worker["stop_grace_period"]) > 1.5 * float(worker["environment"]["LANJIE_SHUTDOWN_SECONDS"])
+@pytest.mark.parametrize("name", ["worker", "cards"])
+def test_who_is_stopped_is_given_the_time_to_end(name: str) -> None:
+    service = resolved()["services"][name]
+    assert seconds(service["stop_grace_period"]) > 1.5 * float(service["environment"]["LANJIE_SHUTDOWN_SECONDS"])
+
+
+def test_cards_are_counted_beside_the_workers() -> None:
+    """By the same image, whose own health check asks it; where the workers read, and found by Prometheus."""
+    cards, worker = (resolved()["services"][name] for name in ("cards", "worker"))
+    assert cards["command"] == ["cards", "watch"]
+    assert {"healthcheck", "ports", "entrypoint"} & cards.keys() == set()
+    for same in ("image", "networks", "depends_on", "restart"):
+        assert cards[same] == worker[same], same
+    given = {key: value for key, value in cards["environment"].items() if worker["environment"].get(key) != value}
+    assert given == {}
+    scraped = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    assert re.findall(r"names: \[(\w+)\]", scraped) == ["worker", "cards"]
 
 
 @pytest.mark.parametrize("name", services())

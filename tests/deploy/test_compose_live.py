@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from loadtest.sim.profile import load
 from loadtest.sim.write import EVENTS, write
-from stream.cli.loadtest_broker import on_loop
+from stream.cli.loadtest_broker import on_loop, partitions_of
 from stream.cli.loadtest_kafka import ends, read_back
 from stream.clock import SystemClock
 from stream.logs import LogReader
 from stream.settings import Settings
-from stream.topics import CALLS, DECISIONS
+from stream.topics import CALLS, CARDS, DECISIONS, INPUTS
 from stream.wire import decode_event
 from tests.deploy.engine import until
 from tests.deploy.images import WORKER
@@ -48,15 +48,36 @@ def ids(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
 
 
 def all_decided(stack: Stack, ids: frozenset[str], send: Callable[[], None]) -> None:
-    """Whatever ``send`` does: afterwards each event has one decision, no dead letter, and nothing comes twice."""
-    settings, since = settings_of(stack), ends_of(stack)
+    """Whatever ``send`` does: afterwards each event has one decision, and so has what was counted because of it; there
+    is no dead letter, and nothing comes twice.
+    """
+    settings, since, before = settings_of(stack), ends_of(stack), on_inputs(stack)[0]
     begun = CLOCK.monotonic()
     send()
     found = on_loop(read_back(settings, since, ids, CLOCK))
     took = CLOCK.monotonic() - begun
     assert (len(ids - found.actions.keys()), found.dead, found.stalled) == (0, {}, False)
-    assert written(stack, since) == len(ids)
+    until("all cards counted", 60, lambda: not on_inputs(stack)[1])
+    taken = on_inputs(stack)[0] - before
+    until(f"{taken} decisions", 60, lambda: written(stack, since) >= taken)
+    assert (written(stack, since), found.duplicates) == (taken, 0)
     stack.notes.append(f"{len(ids):,} events sent, each decided once, none dead-lettered, within {took:.0f} s")
+    stack.notes.append(f"counts of cards told meanwhile and decided: {taken - len(ids)}")
+
+
+def on_inputs(stack: Stack) -> tuple[int, int]:
+    """Records of all inputs, and how many of the cards' are not counted yet: with none left, no count is to come."""
+
+    async def ask() -> tuple[int, int]:
+        settings = settings_of(stack)
+        options = settings.kafka.options() | {"group_id": f"{settings.group}-cards", "enable_auto_commit": False}
+        async with AIOKafkaConsumer(**options) as consumer:
+            partitions = [tp for topic in INPUTS for tp in await partitions_of(consumer, topic.name)]
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            cards = [tp for tp in partitions if tp.topic == CARDS.name]
+            return sum(ends.values()), sum([ends[tp] - (await consumer.committed(tp) or 0) for tp in cards])
+
+    return on_loop(ask())
 
 
 def settings_of(stack: Stack) -> Settings:
@@ -87,9 +108,10 @@ def test_they_start_when_what_they_need_is_there(stack: Stack) -> None:
     order = [("kafka", "start"), ("kafka", healthy), ("topics", "start"), ("topics", "die 0"), ("worker", "start")]
     assert sorted(order, key=first.__getitem__) == order
     assert first["worker", "start"] < first["worker", healthy]
+    assert first["topics", "die 0"] < first["cards", "start"] < first["cards", healthy]
     assert first["alertmanager", healthy] < first["prometheus", "start"] < first["prometheus", healthy]
     began = first["kafka", "start"]
-    for step in (*order[1:], ("worker", healthy)):
+    for step in (*order[1:], ("worker", healthy), ("cards", healthy)):
         stack.notes.append(f"{first[step] - began:5.1f} s after the start of kafka: {step[0]} {step[1]}")
 
 
@@ -126,10 +148,11 @@ def test_prometheus_asks_all_of_them_and_has_the_rules(stack: Stack) -> None:
         found = {target["labels"]["job"]: target["health"] for target in targets}
         return found if found.get("lanjie") == "up" and set(found.values()) == {"up"} else None
 
-    assert set(until("all targets up", 60, asked)) == {"lanjie", "prometheus", "alertmanager"}
+    assert set(until("all targets up", 60, asked)) == {"lanjie", "lanjie-cards", "prometheus", "alertmanager"}
+    until("what counts cards is no worker", 60, lambda: stack.query("lanjie:workers:up == 1"))
     rules = [rule for group in get(f"{stack.prometheus}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
     assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
-    assert "LanjieWorkerDown" in {rule["name"] for rule in rules}
+    assert {"LanjieWorkerDown", "LanjieCardsNotWatched"} <= {rule["name"] for rule in rules}
     stack.notes.append(f"targets up, {len(rules)} rules loaded")
 
 
@@ -138,6 +161,9 @@ def test_every_event_is_decided(stack: Stack, ids: frozenset[str]) -> None:
     (worker,) = stack.healthy("worker")
     until("ready", 60, lambda: stack.query("lanjie_ready == 1"))
     assert worker["RestartCount"] == 0
+    (cards,) = stack.healthy("cards")
+    until("cards counted", 60, lambda: stack.query("lanjie_card_watch_ready == 1 and lanjie_card_counts_total > 0"))
+    assert cards["RestartCount"] == 0
 
 
 def test_a_worker_that_hangs_is_told_to_people(stack: Stack) -> None:
@@ -201,15 +227,16 @@ def test_stop_drains(stack: Stack, ids: frozenset[str]) -> None:
         stack.compose("run", "-d", "--no-deps", "loadgen")
         until("decisions of this load", 120, lambda: written(stack, since) > 1000)
         begun = CLOCK.monotonic()
-        stack.compose("stop", "worker")
+        stack.compose("stop", "worker", "cards")
         took = CLOCK.monotonic() - begun
-        states = [each["State"] for each in stack.containers("worker")]
-        assert [(state["Status"], state["ExitCode"], state["OOMKilled"]) for state in states] == [
-            ("exited", 0, False)
-        ] * 3
+        states = [each["State"] for name in ("worker", "cards") for each in stack.containers(name)]
+        ends_well = ("exited", 0, False)
+        assert [(each["Status"], each["ExitCode"], each["OOMKilled"]) for each in states] == [ends_well] * (WORKERS + 1)
         so_far = written(stack, since)
         assert so_far < len(ids)
-        stack.notes.append(f"3 workers stopped within {took:.0f} s, exit codes 0 0 0, {so_far:,} events decided so far")
+        stack.notes.append(
+            f"3 workers and cards stopped within {took:.0f} s, exit codes 0, {so_far:,} events decided so far"
+        )
         stack.up(workers=WORKERS)
 
     all_decided(stack, ids, send)

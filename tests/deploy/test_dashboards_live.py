@@ -1,5 +1,5 @@
-"""Every query of every panel, asked of a real Prometheus that scrapes a real worker; and an alert from a worker that is
-gone to whoever carries the pager.
+"""Every query of every panel, asked of a real Prometheus that scrapes a real worker and what counts cards; and an alert
+from a worker that is gone to whoever carries the pager.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 
+from detectors.model.events import CardEvent
 from detectors.rollout import Cap
 from stream.cli import main
 from stream.cli.kafka_local import free_port
@@ -38,6 +39,7 @@ from tests.support.changes import change, entry, pack, puts, stage, table
 from tests.support.topics import create_topics, publish
 from tests.support.worker import Pipeline, Worker
 
+WATCH = 'from stream.cli.cards import cards; cards(["watch"])'
 SAMPLE = here.ROOT / "loadtest" / "samples" / "sample.jsonl.zst"
 #: What of a query has no data, and why.
 EMPTY = {
@@ -85,12 +87,20 @@ async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 @asynccontextmanager
-async def prometheus(folder: Path, worker: str, alertmanager: str = "127.0.0.1:9") -> AsyncIterator[str]:
-    """With the shipped configuration, but for where things are, and each second."""
+async def prometheus(folder: Path, targets: Mapping[str, str], alertmanager: str = "127.0.0.1:9") -> AsyncIterator[str]:
+    """With the shipped configuration, but for where things are, and each second.
+
+    Args:
+        targets: job -> whom it asks instead of whom it would find by name; nobody, if it is not here.
+    """
+
+    def instead(job: re.Match[str]) -> str:
+        return f"{job[1]}    static_configs: [{{targets: {[targets[job[2]]] if job[2] in targets else []}}}]\n"
+
     port = free_port()
     text = (here.PROMETHEUS / "prometheus.yml").read_text("utf-8")
     text = re.sub(r"_interval: \S+", "_interval: 1s", text).replace("scrape_timeout: 4s", "scrape_timeout: 1s")
-    text = re.sub(r"    dns_sd_configs:\n(?: {6,}.*\n)+", f"    static_configs: [{{targets: ['{worker}']}}]\n", text)
+    text = re.sub(r"(  - job_name: (\S+).*\n)    dns_sd_configs:\n(?: {6,}.*\n)+", instead, text)
     text = text.replace("/etc/prometheus/rules", str(here.PROMETHEUS)).replace("alertmanager:9093", alertmanager)
     config = folder / "prometheus.yml"
     config.write_text(text.replace("localhost:9090", f"127.0.0.1:{port}"))
@@ -167,30 +177,47 @@ async def late(pipeline: Pipeline) -> None:
             await producer.send_and_wait(f"{pipeline.prefix}telecom.sms.v1", encode_event(event), key, timestamp_ms=at)
 
 
+async def many_cards(pipeline: Pipeline) -> None:
+    """Six cards of one identity, sold by one agent."""
+    sold = {
+        "time": SystemClock().wall_ms(),
+        "phase": "sold",
+        "identity_hash": "1f",
+        "agent_id": "2f",
+        "channel": "shop",
+    }
+    await pipeline.publish([CardEvent(id=f"card-{n}", a_number=f"1391111000{n}", **sold) for n in range(6)])
+
+
 @pytest.fixture
-async def worker(kafka: str, tmp_path: Path) -> AsyncIterator[tuple[Pipeline, Worker]]:
-    """A worker on topics of its own, ready."""
+async def processes(kafka: str, tmp_path: Path) -> AsyncIterator[tuple[Pipeline, Worker, Worker]]:
+    """A worker and what counts cards, on topics of their own, ready."""
     made = Pipeline(kafka, tmp_path)
     await create_topics(kafka, {made.prefix + topic.name: topic.partitions for topic in ALL})
-    started = await made.start(LANJIE_CHECKPOINT_SECONDS="1")
     try:
-        await started.until("/ready", lambda body: '"ready":true' in body.replace(" ", ""), timeout=90)
-        yield made, started
+        started = await made.start(LANJIE_CHECKPOINT_SECONDS="1"), await made.start(WATCH)
+        for each in started:
+            await each.until("/ready", lambda body: '"ready":true' in body.replace(" ", ""), timeout=90)
+        yield made, *started
     finally:
-        if started.process.returncode is None:
-            await started.end(signal.SIGKILL)
+        for each in made.workers:
+            if each.process.returncode is None:
+                await each.end(signal.SIGKILL)
 
 
-async def test_every_query_of_every_panel_returns_data(worker: tuple[Pipeline, Worker], tmp_path: Path):
-    pipeline, process = worker
-    target = (await process.url).removeprefix("http://")
-    async with prometheus(tmp_path, target) as base:
+async def test_every_query_of_every_panel_returns_data(processes: tuple[Pipeline, Worker, Worker], tmp_path: Path):
+    pipeline, worker, watch = processes
+    jobs = {"lanjie": worker, "lanjie-cards": watch}
+    targets = {job: (await process.url).removeprefix("http://") for job, process in jobs.items()}
+    async with prometheus(tmp_path, targets) as base:
         async with asyncio.timeout(60):
-            while await without_data(base, [("", f'up{{instance="{target}"}} == 1')]):
+            up = [("", f'up{{job="{job}",instance="{target}"}} == 1') for job, target in targets.items()]
+            while await without_data(base, up):
                 pass
         await command(pipeline, "publish", SAMPLE, "--speed", "max")
         await changes(pipeline)
         await late(pipeline)
+        await many_cards(pipeline)
 
         async def traffic() -> None:
             await command(pipeline, "publish", SAMPLE, "--speed", "max")
@@ -198,7 +225,7 @@ async def test_every_query_of_every_panel_returns_data(worker: tuple[Pipeline, W
             await pipeline.publish(flood)
 
         owed = await all_answered(base, BARE, traffic)
-    assert owed == [], "\n".join(process.log[-20:])
+    assert owed == [], "\n".join([*worker.log[-20:], *watch.log[-20:]])
 
 
 async def test_every_query_of_every_panel_returns_data_from_the_containers(live_prometheus: str):
@@ -229,7 +256,7 @@ async def test_a_worker_that_is_gone_is_told_to_whoever_carries_the_pager(tmp_pa
     try:
         async with (
             running(*command, ready=f"http://127.0.0.1:{at}/-/ready"),
-            prometheus(tmp_path, f"127.0.0.1:{free_port()}", f"127.0.0.1:{at}"),
+            prometheus(tmp_path, {"lanjie": f"127.0.0.1:{free_port()}"}, f"127.0.0.1:{at}"),
             asyncio.timeout(120),
         ):
             path, said = await told.get()

@@ -7,6 +7,7 @@ from collections import defaultdict
 from grafana_foundation_sdk.builders import dashboard as build
 
 from deploy.grafana.parts import (
+    CARDS,
     GREEN,
     RED,
     TOPICS,
@@ -103,7 +104,7 @@ def _found() -> list[Panel]:
         lines(
             "By family of signs",
             "Reasons per second: text, lists, content, number shown (CLI), behaviour (CALL), "
-            "campaigns, combinations (COMP).",
+            "campaigns, SIM cards (CARD), combinations (COMP).",
             [(f"sum by (family) ({family})", "{{family}}")],
             "cps",
             stacked=True,
@@ -114,6 +115,44 @@ def _found() -> list[Panel]:
             f"sort_desc(topk(15, sum by (code) (increase({REASONS}[$__range]))))",
             "{{code}}",
             "short",
+        ),
+    ]
+
+
+def _cards() -> list[Panel]:
+    decided = series("lanjie_decisions_total", WORKERS, 'topic=~".*telecom\\\\.cards\\\\.v1"')
+    signs = series("lanjie_reasons_total", WORKERS, 'code=~"CARD_.*"')
+    return [
+        lines(
+            "Cards by action",
+            "Card events decided per second, what was counted included, by the measure taken.",
+            [(f"sum by (action) (rate({decided}[$__rate_interval]))", "{{action}}")],
+            "cps",
+            stacked=True,
+        ),
+        lines(
+            "Signs of cards",
+            "Reasons per minute, of the signs that only card events have.",
+            [(f"60 * sum by (code) (rate({signs}[$__rate_interval]))", "{{code}}")],
+            "none",
+            stacked=True,
+        ),
+        lines(
+            "Who is counted",
+            "Identities and sales agents whose cards are known.",
+            [
+                (f"max(lanjie_card_identities{{{CARDS}}})", "identities"),
+                (f"max(lanjie_card_agents{{{CARDS}}})", "agents"),
+            ],
+            "short",
+            alerts=["LanjieCardsNotWatched"],
+        ),
+        lines(
+            "Counts told",
+            "Per minute, to cards of identities and agents with many.",
+            [(f"60 * sum(rate(lanjie_card_counts_total{{{CARDS}}}[$__rate_interval]))", "counts")],
+            "none",
+            alerts=["LanjieCardsNotWatched", "LanjieCardsBehind"],
         ),
     ]
 
@@ -184,7 +223,13 @@ def _faults() -> list[Panel]:
 
 def dashboard() -> build.Dashboard:
     """The dashboard."""
-    rows = [("Now", 4, _now()), ("What is found", 10, _found()), ("On trial", 9, _trial()), ("Faults", 8, _faults())]
+    rows = [
+        ("Now", 4, _now()),
+        ("What is found", 10, _found()),
+        ("SIM cards", 9, _cards()),
+        ("On trial", 9, _trial()),
+        ("Faults", 8, _faults()),
+    ]
     return board(
         "lanjie-detection",
         "lanjie: detection",

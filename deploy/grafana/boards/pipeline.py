@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 
 from deploy.grafana.parts import (
     BLUE,
+    CARDS,
     GREEN,
     GREY,
     RED,
@@ -249,6 +250,42 @@ def _keeping() -> list[Panel]:
     ]
 
 
+def _cards() -> list[Panel]:
+    return [
+        timeline(
+            "Who counts cards",
+            "One line a process. Reads: what was before is not read yet.",
+            f"max by (instance) (lanjie_card_watch_ready{{{CARDS}}})",
+            "{{instance}}",
+            {"0": ("reads", YELLOW), "1": ("ready", GREEN)},
+            alerts=["LanjieCardsNotWatched"],
+        ),
+        lines(
+            "Cards to count",
+            "Card events that are not read yet.",
+            [(f"max by (instance) (lanjie_card_lag_records{{{CARDS}}})", "{{instance}}")],
+            "short",
+            alerts=["LanjieCardsBehind"],
+        ),
+        lines(
+            "Card events read",
+            "Per second; unusable ones are dead letters of the workers.",
+            [
+                (_rate(f"lanjie_card_events_total{{{CARDS}}}"), "read"),
+                (_rate(f"lanjie_card_events_unusable_total{{{CARDS}}}"), "unusable"),
+            ],
+            "cps",
+            alerts=["LanjieCardsBehind"],
+        ),
+        lines(
+            "Memory for counting",
+            "Resident set of each process that counts.",
+            [(f"process_resident_memory_bytes{{{CARDS}}}", "{{instance}}")],
+            "bytes",
+        ),
+    ]
+
+
 def dashboard() -> build.Dashboard:
     """The dashboard."""
     rows = [
@@ -258,5 +295,6 @@ def dashboard() -> build.Dashboard:
         ("The group", 9, _group()),
         ("The process", 8, _memory()),
         ("What is kept", 8, _keeping()),
+        ("Counting of SIM cards", 8, _cards()),
     ]
     return board("lanjie-pipeline", "lanjie: pipeline", "Where the time goes, what waits, what workers use.", rows)
