@@ -7,13 +7,14 @@ once. It must not raise on any decodable event; if it does, ``guard.py`` keeps t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, CardEvent, Event, SmsEvent
@@ -49,6 +50,7 @@ class Batch:
         replaced: index -> evidence that has no place where all that is on trial acts.
         spare: index -> evidence of predecessors, which acts if the brake stops the rules that act in their place.
         rollout: the stages by which evidence is sorted.
+        own: index -> where an event's own text is in that by which it is judged (``segments.py``).
         lists_only: nobody is to see the texts and phases, so they are left out: no ``calls``, no ``sms``.
         lacks: index -> names of the detectors that should have looked at that event, and did not.
         failures: events on which the detector that looks now raised; None where nobody guards.
@@ -56,7 +58,7 @@ class Batch:
 
     __slots__ = (
         "_dialled", "_texts", "a", "b", "calls", "events", "failures", "hits", "keys", "lacks", "lists_only", "named",
-        "repeated", "replaced", "rollout", "shadow", "sms", "spare", "tokens",
+        "own", "repeated", "replaced", "rollout", "shadow", "sms", "spare", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +68,7 @@ class Batch:
         rollout: Rollout = NO_ROLLOUT,
         *,
         lists_only: bool = False,
+        own: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
         numbers = [e.a_e164 or e.a_number for e in events]
         numbers += ["" if type(e) is CardEvent else e.b_e164 or e.b_number for e in events]  # type: ignore[union-attr]
@@ -84,7 +87,7 @@ class Batch:
         )
         self._texts: Texts | None = texts
         self._dialled: Marks | None = None
-        self.repeated, self.rollout, self.lists_only = repeated, rollout, lists_only
+        self.repeated, self.rollout, self.lists_only, self.own = repeated, rollout, lists_only, own or {}
 
     def _fill(
         self,
@@ -131,6 +134,8 @@ class Batch:
 
     def add(self, index: int, evidence: Evidence) -> None:
         """Leave ``evidence`` about event ``index``."""
+        if index in self.own:
+            evidence = _within(evidence, *self.own[index])
         if evidence.code in self.rollout.rules:
             self._try(index, evidence)
         else:
@@ -139,6 +144,7 @@ class Batch:
     def hold(self, index: int, evidence: Evidence | None, instead_of: Evidence | None) -> None:
         """Where all that is on trial acts, there would be ``evidence`` in the place of ``instead_of``."""
         if evidence is not None:
+            evidence = _within(evidence, *self.own[index]) if index in self.own else evidence
             self.shadow.setdefault(index, []).append(evidence)
         if instead_of is not None:
             self.replaced.setdefault(index, []).append(instead_of)
@@ -197,7 +203,8 @@ class Batch:
 
     def part(self, start: int, end: int) -> Batch:
         """Some of the events, with no evidence, for a detector that counts nothing."""
-        return type(self)(self.events[start:end], rollout=self.rollout, lists_only=self.lists_only)
+        own = {i - start: each for i, each in self.own.items() if start <= i < end}
+        return type(self)(self.events[start:end], rollout=self.rollout, lists_only=self.lists_only, own=own)
 
     def take(self, part: Batch, start: int) -> None:
         """Take over the evidence about a part that begins at ``start``."""
@@ -223,6 +230,7 @@ class Batch:
             named={n - sms: tokens for n, tokens in self.named.items() if sms <= n < sms_end},
         )
         part._texts, part.repeated, part.rollout, part.lists_only = None, frozenset(), self.rollout, self.lists_only
+        part.own = {i - start: each for i, each in self.own.items() if start <= i < end}
         lasts, bits = self.dialled
         part._dialled = lasts[start:end], bits[start:end]
         for found, all_found in zip(part._found(), self._found(), strict=True):
@@ -251,6 +259,14 @@ class Batch:
         else:
             self.hits.setdefault(index, []).append(evidence)
             self.replaced.setdefault(index, []).append(evidence)
+
+
+def _within(evidence: Evidence, start: int, end: int) -> Evidence:
+    """With the part of its span that is between the two, counted from there; none if there is none."""
+    if evidence.span is None:
+        return evidence
+    first, last = max(evidence.span[0], start), min(evidence.span[1], end)
+    return replace(evidence, span=(first - start, last - start) if first < last else None)
 
 
 Failure = tuple[int, Exception]  # index of the event

@@ -14,6 +14,7 @@ from detectors.model.decision import Action, Decision, Evidence
 from detectors.model.errors import RuleError
 from detectors.model.events import KIND_OF, Event
 from detectors.registry import Memory, build_detectors
+from detectors.segments import Whole
 from detectors.snapshot import Snapshot
 
 __all__ = ["Engine", "Examination", "Seen", "Snapshot"]
@@ -33,7 +34,9 @@ class Examination(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Events that all have looked at who count nothing, by that snapshot."""
+    """Events that all have looked at who count nothing, by that snapshot. ``batch`` has the texts by which they are
+    judged.
+    """
 
     batch: Batch
     snapshot: Snapshot
@@ -204,35 +207,44 @@ class Engine:
             batch = Batch(events, rollout=self.snapshot.rollout, lists_only=True)
             self._ask(mine.detectors[:1], batch)  # the lists
             return self._conclude(batch, _NOBODY, now)
-        return self._conclude(self._look(events, mine), mine.memory.victims, now)
+        texts = mine.memory.segments.whole(events)
+        return self._conclude(self._look(texts, mine), mine.memory.victims, now)
 
-    def look(self, parts: Sequence[Sequence[Event]], *, shard: int = 0) -> list[Seen]:
+    def look(self, parts: Sequence[Sequence[Event]], shards: Sequence[int]) -> list[Seen]:
         """Do for several batches at once what counts nothing: what is due once a batch is most of what a small one
-        costs. Each is then to be decided by ``decide_seen``. ``shard``: any.
+        costs. Each is then to be decided by ``decide_seen``. ``shards``: of each.
         """
-        whole = Batch([event for part in parts for event in part], rollout=self.snapshot.rollout)
-        self._ask([each for each in self._shard(shard).detectors if not each.counts], whole)
+        events: list[Event] = []
+        own: dict[int, tuple[int, int]] = {}
+        for part, number in zip(parts, shards, strict=True):
+            texts = self._shard(number).memory.segments.whole(part)
+            own |= {len(events) + i: each for i, each in texts.own.items()}
+            events += texts.events
+        whole = Batch(events, rollout=self.snapshot.rollout, own=own)
+        if parts:
+            self._ask([each for each in self._shard(shards[0]).detectors if not each.counts], whole)
         snapshot = self.snapshot
         return [Seen(batch, snapshot) for batch in whole.cut(map(len, parts))]
 
     def decide_seen(self, seen: Seen, now: int | None = None, *, shard: int = 0) -> list[Decision]:
         """As ``decide``: the same decisions."""
-        if seen.snapshot is not self.snapshot:  # the brake has tripped since
-            return self.decide(seen.batch.events, now, shard=shard)
         mine = self._shard(shard)
+        if seen.snapshot is not self.snapshot:  # the brake has tripped since
+            texts = Whole(seen.batch.events, seen.batch.own)
+            return self._conclude(self._look(texts, mine), mine.memory.victims, now)
         return self._conclude(self._count(seen.batch, mine), mine.memory.victims, now)
 
     def examine(self, event: Event, *, shard: int = 0) -> Examination:
         """Decide one event, like ``decide``, and keep what led to it."""
         mine = self._shard(shard)
-        batch = self._look([event], mine)
+        batch = self._look(mine.memory.segments.whole([event]), mine)
         near = [n for d in mine.detectors if isinstance(d, ShowsNearMisses) for n in d.near(batch)]
         (decision,) = self._conclude(batch, mine.memory.victims)
         evidence, shadow = tuple(batch.hits.get(0, ())), tuple(batch.shadow.get(0, ()))
         return Examination(decision, evidence, self._judge.protected.touches(event), tuple(near), shadow)
 
-    def _look(self, events: Sequence[Event], shard: _Shard) -> Batch:
-        batch = Batch(events, rollout=self.snapshot.rollout)
+    def _look(self, texts: Whole, shard: _Shard) -> Batch:
+        batch = Batch(texts.events, rollout=self.snapshot.rollout, own=texts.own)
         self._ask([each for each in shard.detectors if not each.counts], batch)
         return self._count(batch, shard)
 

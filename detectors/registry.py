@@ -13,6 +13,7 @@ from detectors.keywords import Automaton, Keywords
 from detectors.lists import NumberIndex, NumberLists
 from detectors.rulepack import RulePack
 from detectors.score import MessageScore, ScoreModel
+from detectors.segments import Segments
 from detectors.signalling import Signalling
 from detectors.simcard import CardFacts, SimCards
 
@@ -29,12 +30,13 @@ class Memory:
     recent: Recent
     received: Received
     cards: CardFacts
+    segments: Segments
 
     @classmethod
     def empty(cls, rules: RulePack, *, max_callers: int) -> Memory:
         """Nothing seen yet. All bounds are in proportion to that on callers: of a million, 200,000 new numbers and as
-        many victims, texts, receivers and SIM cards, 20,000 campaigns, 100,000 recent events; two filters of 4 MiB say who was
-        heard before.
+        many victims, texts, receivers and SIM cards, 20,000 campaigns and long messages, 100,000 recent events; two
+        filters of 4 MiB say who was heard before.
         """
         fifth = max(1, max_callers // 5)
         return cls(
@@ -46,6 +48,7 @@ class Memory:
             Recent(max(1, max_callers // 10)),
             Received(max_receivers=fifth),
             CardFacts(max_cards=fifth),
+            Segments(max_messages=max(1, max_callers // 50)),
         )
 
 

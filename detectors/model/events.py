@@ -27,6 +27,7 @@ Plmn = Annotated[str, Meta(pattern=r"^[0-9]{5,6}\Z")]
 Token = Annotated[str, Meta(max_length=64)]
 DurationMs = Annotated[int, Meta(ge=0, le=7 * 86_400_000)]
 CardCount = Annotated[int, Meta(ge=0, le=1_000_000)]
+ConcatRef = Annotated[int, Meta(ge=0, le=65_535)]
 SegmentNo = Annotated[int, Meta(ge=1, le=255)]
 
 
@@ -66,6 +67,7 @@ class SmsEvent(_Base, tag="sms", frozen=True, kw_only=True, gc=False, omit_defau
     encoding: Literal["gsm7", "ucs2", "8bit"] = "ucs2"
     segment: SegmentNo = 1
     segments: SegmentNo = 1
+    concat_ref: ConcatRef | None = None  #: of a long message, the same in all of its segments (TS 23.040, 9.2.3.24)
     route: Literal["p2p", "port", "international"] = "p2p"
     cell: Token | None = None
 

@@ -31,7 +31,10 @@ BUILT_IN: Final = {
         "用户正在回拨近期联系过自己的可疑号码",
         "Somebody calls a risky number back that had contacted them",
     ),
-    "SMS_FLOOD": ("大量服务短信短时间内涌向同一号码,疑似短信轰炸", "The messages of many services flood one number (SMS bombing)"),
+    "SMS_FLOOD": (
+        "大量服务短信短时间内涌向同一号码,疑似短信轰炸",
+        "The messages of many services flood one number (SMS bombing)",
+    ),
     "CLI_INVALID": ("主叫号码不符合编号规则", "The number shown is no number of the plan"),
     "CLI_MISMATCH": ("显示号码与网络侧主叫号码不一致", "The number shown is not the one the network asserts"),
     "CLI_DOMESTIC_ABROAD": ("境外来话显示境内号码", "Comes in from abroad but shows a domestic number"),

@@ -37,8 +37,8 @@ _ALLOW = Action.ALLOW.wire
 class Decider(Protocol):
     """What of the engine is needed here."""
 
-    def look(self, parts: Sequence[Sequence[Event]], *, shard: int = 0) -> list[Seen]:
-        """At several chunks together, by all who count nothing."""
+    def look(self, parts: Sequence[Sequence[Event]], shards: Sequence[int]) -> list[Seen]:
+        """At several chunks together, by all who count nothing. ``shards``: of each."""
 
     def decide_seen(self, seen: Seen, now: int | None = None, *, shard: int = 0) -> list[Decision]:
         """As ``decide``, of what was looked at."""

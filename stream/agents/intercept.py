@@ -133,7 +133,7 @@ class Interceptor:
             return
         started = self._clock.monotonic()
         try:
-            seen = self._engine.look([work.events for work in together], shard=together[0].shard)
+            seen = self._engine.look([work.events for work in together], [work.shard for work in together])
         except Exception:  # noqa: BLE001 - comes again
             return
         seconds = (self._clock.monotonic() - started) / sum(len(work.events) for work in together)

@@ -18,7 +18,7 @@ import msgspec
 from detectors.model.errors import RuleError
 from detectors.policy.catalogue import BUILT_IN
 from detectors.rollout import Cap, Mode
-from detectors.rulepack import Composite, RulePack, TextRule, load_rules
+from detectors.rulepack import Composite, RulePack, load_rules
 from detectors.rulepack.before import BEFORE, Predecessor, kind_of, write_before
 from detectors.rulepack.schema import Rule
 from stream.topics import RULES

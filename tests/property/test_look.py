@@ -68,10 +68,14 @@ def planned(stream, plan):
     return rounds
 
 
+def look(deciding, parts):
+    return deciding.look([part.events for part in parts], [part.shard for part in parts])
+
+
 def together(deciding, rounds, clock=nobodys):
     found, times = [], clock()
     for parts in rounds:
-        seen = deciding.look([part.events for part in parts], shard=len(parts) % SHARDS)
+        seen = look(deciding, parts)
         for part, its in zip(parts, seen, strict=True):
             found.append(deciding.decide_seen(its, next(times), shard=part.shard))
     return found
@@ -172,7 +176,7 @@ def test_whoever_swaps_between_two_parts_need_not_know_that_they_were_looked_at(
     others = engine(content), engine(), engine(content, rules={"CALL_ANY": Stage("shadow")})
     deciding, plain = engine(content), engine(content)
     for parts in planned(stream, plan):
-        for part, its in zip(parts, deciding.look([part.events for part in parts]), strict=True):
+        for part, its in zip(parts, look(deciding, parts), strict=True):
             if swaps and (other := swaps.pop()) is not None:
                 deciding.swap(others[other].snapshot)
                 plain.swap(others[other].snapshot)
@@ -224,14 +228,14 @@ def test_a_look_that_raises_has_counted_nothing(stream, plan, content, name):
         for parts in rounds:
             if any(is_poison(e) for part in parts for e in part.events):
                 with pytest.raises(FaultError):
-                    deciding.look([part.events for part in parts])
+                    look(deciding, parts)
         raising.clear()
         assert one_by_one(deciding, rounds) == one_by_one(plain, rounds)
 
 
 def test_nothing_is_looked_at_in_no_parts():
-    assert engine().look([]) == []
-    assert [each.batch.events for each in engine().look([[], []])] == [[], []]
+    assert engine().look([], []) == []
+    assert [each.batch.events for each in engine().look([[], []], [0, 1])] == [[], []]
 
 
 def looked_at(events, shot, lacking):

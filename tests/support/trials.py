@@ -238,7 +238,7 @@ def memory(deciding: Engine) -> object:
     """What is remembered that depends on decisions or signs."""
     held, victims = deciding.memory(), deciding.memory().victims
     campaigns = {c.id: (c.hits, c.weight, c.seen, c.wordings) for c in held.campaigns._campaigns.values()}
-    return campaigns, victims._young, victims._old, held.received._young, held.cards._cards
+    return campaigns, victims._young, victims._old, held.received._young, held.cards._cards, held.segments._young
 
 
 @contextmanager
@@ -296,10 +296,16 @@ _victim = st.builds(
     st.sampled_from(TEXTS), people, st.integers(1, 3),
 )  # fmt: skip
 _flood = st.builds(lambda b, n: [sms(a, b, "", route="port") for a in CROWD[:n]], people, st.integers(6, 12))
+_long = st.builds(
+    lambda a, b, text, at, order: [
+        sms(a, b, part, segment=n, segments=2) for n, part in sorted(((1, text[:at]), (2, text[at:])), reverse=order)
+    ],
+    people, people, st.sampled_from(TEXTS), st.integers(1, 18), st.booleans(),
+)  # fmt: skip
 #: Events in the order of time, of few people: single ones, one text from many, calls in a row, victims who call back,
-#: who is flooded.
+#: who is flooded, a message in two segments.
 streams = st.lists(
-    st.one_of(single.map(lambda e: [e]), _bulk, _burst, _phones, _victim, _flood), min_size=1, max_size=8
+    st.one_of(single.map(lambda e: [e]), _bulk, _burst, _phones, _victim, _flood, _long), min_size=1, max_size=8
 ).map(_numbered)  # fmt: skip
 
 kinds = st.sampled_from([ListKind.GREY, ListKind.BLOCK, ListKind.ALLOW, ListKind.IMMUTABLE])
