@@ -2,13 +2,17 @@
 
     telecom.cards.v1, all partitions ──► Register ──► telecom.cards.v1, the partition of the card that is told
 
-1. **Learn.** The events of 30 days back are read. What the committed offsets say is told already is only counted.
+1. **Learn.** The events of 30 days back are read. What the committed offsets say is told already is only counted, in
+   all partitions before anything new is: an event that is only counted tells nobody, so it must not be the one that
+   completes a count.
 2. **Tell.** Every count is an event of the phase ``counted``, which the card's worker decides like any other.
 3. **Commit** the offsets once the broker has what was told because of them.
 
 After a crash between 2 and 3 the same counts are told again, with the same ids: a worker counts nothing twice, and a
-count that it knows changes nothing. So several may run at once; each tells the same. Partitions are taken by hand and
-not shared among the group, as everything here is about what is in different ones.
+count that it knows changes nothing. So several may run at once. Cards that come within moments in different partitions
+may be seen in another order: then another card is the one that completes a count, and some counts are told once more
+under other ids. What is told last, and so what is known of a card, is the same. Partitions are taken by hand and not
+shared among the group, as everything here is about what is in different ones.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -102,61 +107,81 @@ class CardWatch:
             isolation_level="read_committed",
         )
         self._producer = producer(kafka)
-        started: list[Any] = []
         try:
-            for client in (self._consumer, self._producer):
-                await refused.start(client, kafka, doing, CardWatchError)
-                started.append(client)
-            await self._begin()
+            await _unless(stop, self._begin(doing))
             while not stop.is_set():
                 await self._turn()
         except KafkaError as error:
             raise CardWatchError(await refused.explain(kafka, error, doing)) from None
         finally:
             self.stopping = True
-            for client in reversed(started):
-                await client.stop()
+            for client in (self._producer, self._consumer):
+                with suppress(asyncio.CancelledError):  # aiokafka lets out that of its own tasks while Kafka is away
+                    await client.stop()
 
-    async def _begin(self) -> None:
-        """Take all partitions, each from 30 days back."""
+    async def _begin(self, doing: str) -> None:
+        """Connect, and take all partitions, each from 30 days back."""
         consumer = self._consumer
-        numbers = consumer.partitions_for_topic(self._topic) or await self._producer.partitions_for(self._topic)
+        for client in (consumer, self._producer):
+            await refused.start(client, self._settings.kafka, doing, CardWatchError)
+        numbers = await self._producer.partitions_for(self._topic)
         partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(partitions)
-        since = self._clock.wall_ms() - IDENTITY_MS
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
+        # In this order: another may commit meanwhile what is beyond the ends, and what comes after the ends is read.
+        committed = {tp: await consumer.committed(tp) for tp in partitions}
         ends = await consumer.end_offsets(partitions)
-        for tp in partitions:
-            start = found[tp].offset if found.get(tp) else ends[tp]
-            committed = await consumer.committed(tp)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._clock.wall_ms() - IDENTITY_MS))
+        starts = {tp: at.offset if (at := found[tp]) else ends[tp] for tp in partitions}
+        consumer.assign(partitions)  # and at once, before it asks where to begin
+        for tp, start in starts.items():
             consumer.seek(tp, start)
-            self._next[tp] = start
+        for tp, told in committed.items():
             # An offset beyond the end is of a topic that was deleted since.
-            self._told[tp] = committed if committed is not None and start < committed <= ends[tp] else start
-        self._ends = ends
+            self._told[tp] = told if told is not None and starts[tp] < told <= ends[tp] else starts[tp]
+        self._next, self._ends = starts, ends
         log.info("%s: %d records of 30 days to read", self._topic, self.lag)
 
     async def _turn(self) -> None:
+        learning = [tp for tp, at in self._next.items() if at < self._told[tp]]
         batches: Mapping[TopicPartition, Sequence[ConsumerRecord]] = await self._consumer.getmany(
-            timeout_ms=POLL_MS, max_records=READ_RECORDS
+            *learning, timeout_ms=POLL_MS, max_records=READ_RECORDS
         )
-        counts = [count for tp, records in batches.items() for count in self._counts(tp, records)]
-        sent = [await self._send(count) for count in counts]
+        if learning:
+            batches = {tp: self._learned(tp, records) for tp, records in batches.items()}
+        sent = [await self._send(count) for count in self._counts(batches)]
         await asyncio.gather(*sent)
         self._metrics.told.inc(len(sent))
-        for tp in self._next:  # by the consumer, who also knows of records that are nobody's, such as marks of commits
-            self._next[tp] = await self._consumer.position(tp)
-        due = {tp: self._next[tp] for tp in batches if self._next[tp] > self._told[tp]}
-        if due:
-            await self._consumer.commit(due)
-            self._told.update(due)
+        await self._move()
+        if not learning and any(self._next[tp] > self._told[tp] for tp in batches):
+            await self._consumer.commit(self._next)  # all: those of a partition without events would expire
+            self._told = dict(self._next)
         self._metrics.ready.set(not self.unready())
 
-    def _counts(self, tp: TopicPartition, records: Sequence[ConsumerRecord]) -> list[Count]:
-        """What is to be told because of these."""
+    def _learned(self, tp: TopicPartition, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
+        """Those that were told; the others are read again once all partitions are as far."""
+        if records[-1].offset >= self._told[tp]:
+            self._consumer.seek(tp, self._told[tp])
+        return [record for record in records if record.offset < self._told[tp]]
+
+    async def _move(self) -> None:
+        """Note how far we are: by the consumer, who also knows of records that are nobody's, such as marks of commits.
+
+        Raises:
+            CardWatchError: we would take new events for what is told.
+        """
+        for tp, before in self._next.items():
+            self._next[tp] = at = await self._consumer.position(tp)
+            if at < before:
+                where = f"{tp.topic}/{tp.partition}"
+                raise CardWatchError(
+                    f"{where}: made anew, its records before {before} are gone; a restart reads what is there"
+                )
+
+    def _counts(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> list[Count]:
+        """What is to be told because of these, in the order in which they were written as far as one can tell."""
         found: list[Count] = []
-        self._metrics.events.inc(len(records))
-        for record in records:
+        read = [(record.timestamp, tp, record.offset, record) for tp, records in batches.items() for record in records]
+        self._metrics.events.inc(len(read))
+        for _, tp, _, record in sorted(read):
             try:
                 event = decode_event(record.value, CARDS.kind)
             except WireError:
@@ -177,3 +202,15 @@ class CardWatch:
             headers=ce_headers(event),
         )
         return sent
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do it; give it up when told to stop."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        await working
+    else:
+        working.cancel()
+        await asyncio.wait((working,))

@@ -1,4 +1,4 @@
-"""One worker as a subprocess: start, wait until it is ready, watch its metrics, stop it."""
+"""A worker, or another process of ours: start it, wait until it is ready, watch its metrics, stop it."""
 
 from __future__ import annotations
 
@@ -40,14 +40,21 @@ class Reading:
 
 
 class WorkerProcess:
-    """A worker. In a session of its own, so that Ctrl-C reaches us and not it: we stop it in order."""
+    """A worker. In a session of its own, so that Ctrl-C reaches us and not it: we stop it in order.
 
-    def __init__(self, environ: Mapping[str, str], data_dir: Path, clock: Clock) -> None:
-        self.log = data_dir / "worker.log"
-        self._clock = clock
+    Args:
+        command: another one of ours that serves its health, such as ``cards watch``.
+        name: of its state file and log.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], data_dir: Path, clock: Clock, command: str = "worker", name: str = "worker"
+    ) -> None:
+        self.log = data_dir / f"{name}.log"
+        self._clock, self._command = clock, command
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # nosec B603 # ourselves, with our own arguments
-                [sys.executable, "-m", "stream.cli", "worker"],
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves, with our own arguments  # nosec B603
+                [sys.executable, "-m", "stream.cli", *command.split()],
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -55,7 +62,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._state = data_dir / f"worker-{self.pid}.json"
+        self._state = data_dir / f"{name}-{self.pid}.json"
         self.url = ""
 
     async def ready(self, http: aiohttp.ClientSession, sleep: float = POLL) -> None:
@@ -76,7 +83,7 @@ class WorkerProcess:
                 if status == 200:
                     return
             await asyncio.sleep(sleep)
-        raise WorkerError(f"the worker is not ready after {READY_TIMEOUT:g} s: {reasons}\n{self._tail()}")
+        raise WorkerError(f"lanjie {self._command} is not ready after {READY_TIMEOUT:g} s: {reasons}\n{self._tail()}")
 
     async def read(self, http: aiohttp.ClientSession) -> Reading | None:
         """Its counters; None if it does not answer."""
@@ -89,7 +96,7 @@ class WorkerProcess:
             WorkerError: it has ended.
         """
         if (code := self._process.poll()) is not None:
-            raise WorkerError(f"the worker ended with exit code {code}; end of {self.log}:\n{self._tail()}")
+            raise WorkerError(f"lanjie {self._command} ended with exit code {code}; end of {self.log}:\n{self._tail()}")
 
     def stop(self) -> int:
         """SIGTERM, which drains; SIGKILL if that does not help. Returns the exit code."""

@@ -2,11 +2,11 @@
 
     1  simulate the profile, unless it is a folder that holds a log    4  prepare the log: decode once
     2  find a Kafka (start one if need be), make topics of our own     5  send every record when it is due
-    3  start the workers, wait until they are ready                    6  read back until each event has its outcome
+    3  start workers and what counts cards, wait until all are ready   6  read back until each event has its outcome
                                                                        7  measure, stop everything, report
 
-With ``--workers 0`` the workers, topics and group are those of the ``--bootstrap`` cluster; whoever else writes there
-is not measured.
+With ``--workers 0`` the workers, what counts cards, topics and group are those of the ``--bootstrap`` cluster; whoever
+else writes there is not measured.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Run:
     speed: float | None
     broker: str = ""
     workers: list[WorkerProcess] = field(default_factory=list)
+    cards: list[WorkerProcess] = field(default_factory=list)  #: none or one: `lanjie cards watch`
     clock: SystemClock = field(default_factory=SystemClock)
 
     @property
@@ -89,9 +90,9 @@ class Run:
         return "full speed" if self.speed is None else f"{self.speed:g} times real time"
 
     def check(self) -> None:
-        """Raises if a worker of ours has ended."""
-        for worker in self.workers:
-            worker.check()
+        """Raises if a process of ours has ended."""
+        for process in (*self.workers, *self.cards):
+            process.check()
 
 
 @click.command()
@@ -139,6 +140,7 @@ def run(
         test = _prepare(stack, console, Run(settings, log, scratch, *pace), own=not bootstrap, workers=workers)
         report = on_loop(_through(test, console)) | {"workers": workers}
         report["worker_exit_codes"] = [worker.stop() for worker in test.workers]
+        report["cards_exit_codes"] = [watch.stop() for watch in test.cards]
     show(console, report)
     _write(console, report, json_file or folder / "report.json", html_file or folder / "report.html")
     sys.exit(_verdict(report))
@@ -177,10 +179,15 @@ def _prepare(stack: ExitStack, console: Console, test: Run, *, own: bool, worker
         stack.callback(worker.stop)
         test.workers.append(worker)
         _step(console, f"worker {number + 1}, pid {worker.pid}, log {shown(worker.log)}")
+    watch = _start(test, _folder(data_dir / "loadtest-cards"), "cards watch", "cards")
+    stack.callback(watch.stop)
+    test.cards.append(watch)
+    _step(console, f"cards watch, pid {watch.pid}, log {shown(watch.log)}")
     return test
 
 
-def _start(test: Run, folder: Path) -> WorkerProcess:
+def _start(test: Run, folder: Path, *what: str) -> WorkerProcess:
+    """A worker; ``what``: another command, and its name."""
     settings = {
         "bootstrap": test.settings.bootstrap,
         "group": test.settings.group,
@@ -190,14 +197,14 @@ def _start(test: Run, folder: Path) -> WorkerProcess:
         "checkpoints": str(test.scratch / folder.name),
         "lists": f"block:{test.log.lists.resolve()}",
     }
-    return WorkerProcess({variable(name): value for name, value in settings.items()}, folder, test.clock)
+    return WorkerProcess({variable(name): value for name, value in settings.items()}, folder, test.clock, *what)
 
 
 async def _through(test: Run, console: Console) -> dict[str, Any]:
     """Steps 3 to 7: the report."""
     async with aiohttp.ClientSession() as http:
-        for worker in test.workers:
-            await worker.ready(http)
+        for process in (*test.workers, *test.cards):
+            await process.ready(http)
     since = await ends(test.settings)
     with Progress(*COLUMNS, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         driven = await _drive(test, console, bar)
@@ -269,7 +276,11 @@ def _verdict(report: dict[str, Any]) -> int:
         click.echo(f"{counts['lost']:,} events were sent and neither decided nor dead-lettered{why}", err=True)
     if any(report["worker_exit_codes"]):
         click.echo(f"a worker did not stop cleanly: exit codes {report['worker_exit_codes']}, see its log", err=True)
-    return 1 if counts["lost"] or any(report["worker_exit_codes"]) else 0
+    if any(report["cards_exit_codes"]):
+        click.echo(
+            f"cards watch did not stop cleanly: exit code {report['cards_exit_codes'][0]}, see its log", err=True
+        )
+    return 1 if counts["lost"] or any(report["worker_exit_codes"] + report["cards_exit_codes"]) else 0
 
 
 def _step(console: Console, text: str) -> None:

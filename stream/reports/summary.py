@@ -23,7 +23,7 @@ _MEANS: Final = (
 )
 _STRONGEST: Final = (
     "Each once, by the strongest measure in the period. Cards are those with card events; they are decided by number "
-    "lists."
+    "lists and by how they were opened, where they are and whether they slept."
 )
 
 

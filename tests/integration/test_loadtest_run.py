@@ -76,10 +76,11 @@ def loadtest(tmp_path: Path, *arguments: str, **environ: str) -> tuple[int, str,
 
 
 def leftovers(tmp_path: Path, bootstrap: str) -> list[str]:
-    """State files of workers, scratch folders, topics."""
+    """State files of processes, scratch folders, topics."""
     data = tmp_path / "data"
-    files = [path.name for path in data.glob("loadtest-*/worker-*.json")]
-    folders = [path.name for path in data.glob("loadtest-*") if not path.name.startswith("loadtest-worker-")]
+    files = [path.name for what in ("worker", "cards") for path in data.glob(f"loadtest-*/{what}-*.json")]
+    kept = ("loadtest-worker-", "loadtest-cards")
+    folders = [path.name for path in data.glob("loadtest-*") if not path.name.startswith(kept)]
     return files + folders + [name for name in asyncio.run(topics(bootstrap)) if name.startswith("loadtest-")]
 
 
@@ -103,7 +104,7 @@ def test_every_event_has_an_outcome_and_the_figures_add_up(kafka, tmp_path, fold
     assert (report["schema"], report["log"]["name"], report["log"]["events"]) == ("lanjie.loadtest/1", "tiny", EVENTS)
     assert counts["published"] == counts["decided"] + counts["dead_lettered"] == EVENTS
     assert (counts["lost"], counts["duplicates"], counts["stalled"]) == (0, 0, False)
-    assert report["worker_exit_codes"] == [0, 0]
+    assert (report["worker_exit_codes"], report["cards_exit_codes"]) == ([0, 0], [0])
     assert report["decision_time"] == "broker append"
     latency = report["latency_ms"]
     assert latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p999"] <= latency["max"]
