@@ -122,14 +122,14 @@ class StateCollector(Collector):
 
 
 class MemoryLimitCollector(Collector):
-    """What the worker's container may use; nothing where there is no limit."""
+    """What the container of this process may use; nothing where there is no limit."""
 
     def __init__(self, files: Sequence[Path] = LIMIT_FILES) -> None:
         self._files = files
 
     def collect(self) -> Iterator[Metric]:
         """What Prometheus scrapes."""
-        family = GaugeMetricFamily("lanjie_memory_limit_bytes", "Memory that the worker's container may use.")
+        family = GaugeMetricFamily("lanjie_memory_limit_bytes", "Memory that this container may use.")
         for file in self._files:
             said = file.read_text(encoding="ascii").strip() if file.is_file() else ""
             if said.isdecimal() and int(said) < NO_LIMIT:

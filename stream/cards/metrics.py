@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from stream.metrics import MemoryLimitCollector
+
 
 class CardMetrics:
     """Those of one process."""
@@ -20,6 +22,7 @@ class CardMetrics:
         self.identities = Gauge("lanjie_card_identities", "Identities whose cards are known.", registry=registry)
         self.agents = Gauge("lanjie_card_agents", "Sales agents whose cards are known.", registry=registry)
         self.lag = Gauge("lanjie_card_lag_records", "Card events that are not read yet.", registry=registry)
+        registry.register(MemoryLimitCollector())
         self.ready = Gauge("lanjie_card_watch_ready", "As /ready.", registry=registry)
 
     def watch(self, *, identities: Callable[[], int], agents: Callable[[], int], lag: Callable[[], int]) -> None:
