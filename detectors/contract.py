@@ -126,26 +126,36 @@ class Batch:
         return self._dialled
 
     @property
+    def has_cards(self) -> bool:
+        """Whether there are card events; as ``lists_only`` knows no kinds, whether there is anything."""
+        return len(self.events) > len(self.calls) + len(self.sms)
+
+    @property
     def kinds(self) -> Kinds:
         """Of the events; as ``lists_only`` knows no kinds, of all sorts."""
-        cards = len(self.events) - len(self.calls) - len(self.sms)
-        found = ((CallEvent, self.calls), (SmsEvent, self.sms), (CardEvent, cards))
+        found = ((CallEvent, self.calls), (SmsEvent, self.sms), (CardEvent, self.has_cards))
         return frozenset(kind for kind, some in found if some)
 
     def add(self, index: int, evidence: Evidence) -> None:
         """Leave ``evidence`` about event ``index``."""
-        if index in self.own:
-            evidence = _within(evidence, *self.own[index])
+        evidence = self._own(index, evidence)
         if evidence.code in self.rollout.rules:
             self._try(index, evidence)
         else:
             self.hits.setdefault(index, []).append(evidence)
 
+    def _own(self, index: int, evidence: Evidence) -> Evidence:
+        """With the part of its span that is in the event's own text; none if there is none."""
+        if index not in self.own or evidence.span is None:
+            return evidence
+        start, end = self.own[index]
+        first, last = max(evidence.span[0], start), min(evidence.span[1], end)
+        return replace(evidence, span=(first - start, last - start) if first < last else None)
+
     def hold(self, index: int, evidence: Evidence | None, instead_of: Evidence | None) -> None:
         """Where all that is on trial acts, there would be ``evidence`` in the place of ``instead_of``."""
         if evidence is not None:
-            evidence = _within(evidence, *self.own[index]) if index in self.own else evidence
-            self.shadow.setdefault(index, []).append(evidence)
+            self.shadow.setdefault(index, []).append(self._own(index, evidence))
         if instead_of is not None:
             self.replaced.setdefault(index, []).append(instead_of)
 
@@ -261,14 +271,6 @@ class Batch:
             self.replaced.setdefault(index, []).append(evidence)
 
 
-def _within(evidence: Evidence, start: int, end: int) -> Evidence:
-    """With the part of its span that is between the two, counted from there; none if there is none."""
-    if evidence.span is None:
-        return evidence
-    first, last = max(evidence.span[0], start), min(evidence.span[1], end)
-    return replace(evidence, span=(first - start, last - start) if first < last else None)
-
-
 Failure = tuple[int, Exception]  # index of the event
 
 
@@ -292,6 +294,10 @@ class Detector(Protocol):
     def codes(self) -> Collection[str]:
         """Of all the evidence that it may leave."""
         return self.CODES
+
+    def seen(self, batch: Batch) -> list[int]:
+        """The events that it looks at: those of its kinds."""
+        return [i for i, event in enumerate(batch.events) if type(event) in self.sees]
 
     def inspect(self, batch: Batch) -> None:
         """Look at every event of ``batch`` and ``batch.add`` what was seen."""

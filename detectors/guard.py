@@ -53,7 +53,7 @@ def look(detectors: Iterable[Detector], batch: Batch, guard: Guard) -> None:
 def _ask(detector: Detector, batch: Batch, guard: Guard) -> None:
     name = detector.name
     if not guard.lets(name):
-        for i in _seen(detector, batch):
+        for i in detector.seen(batch):
             batch.lack(i, name)
         return
     failures = batch.failures = []
@@ -66,14 +66,10 @@ def _ask(detector: Detector, batch: Batch, guard: Guard) -> None:
     if raised is None and not failures:
         guard.went_well(name, len(batch.events))
         return
-    failed, seen = {i for i, _ in failures}, _seen(detector, batch)
+    failed, seen = {i for i, _ in failures}, detector.seen(batch)
     for i in failed.intersection(seen):
         batch.lack(i, name)
     guard.raised(name, raised or failures[0][1], came_through=not failed.issuperset(seen))
-
-
-def _seen(detector: Detector, batch: Batch) -> list[int]:
-    return [i for i, event in enumerate(batch.events) if type(event) in detector.sees]
 
 
 def _unseen(detector: Detector, batch: Batch, error: Exception) -> list[Failure]:
@@ -82,7 +78,7 @@ def _unseen(detector: Detector, batch: Batch, error: Exception) -> list[Failure]
     left = {
         i for found in (batch.hits, batch.shadow) for i, some in found.items() if any(e.code in codes for e in some)
     }
-    return [(i, error) for i in _seen(detector, batch) if i not in left]
+    return [(i, error) for i in detector.seen(batch) if i not in left]
 
 
 def _by_halves(detector: Detector, batch: Batch, error: Exception) -> list[Failure]:

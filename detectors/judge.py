@@ -19,10 +19,9 @@ from detectors.model.decision import Action, Decision, Evidence, Response, Shado
 from detectors.model.events import KIND_OF, CallEvent, Event
 from detectors.policy import Responses
 from detectors.policy.policy import Verdict
+from detectors.registry import ABOUT_THE_OTHER
 from detectors.snapshot import Snapshot
 
-#: Speak for the acting number being a victim, or honest, and not a risk.
-_ABOUT_THE_OTHER = VICTIM_CODES | {"LIST_BLOCK_CALLEE", FLOOD_CODE}
 #: The part that tells protected numbers, where a decision is made without it. It is asked whatever happened before.
 PROTECTION = "protected"
 
@@ -117,7 +116,17 @@ class Judge:
             shadow=shadow,
             degraded=batch.degraded(i),
         )
-        return Judged(decision, _is_risky(found))
+        return Judged(decision, self._is_risky(batch, i, found))
+
+    def _is_risky(self, batch: Batch, i: int, verdict: Verdict) -> bool:
+        """Whether it is a warning at least, and more speaks for it than that the other one is a victim."""
+        if verdict.action < Action.WARN:
+            return False
+        codes = {reason.code for reason in verdict.reasons if reason.weight > 0}
+        if FLOOD_CODE in codes:  # the sender is honest as far as that goes: a warning without it?
+            rest = [each for each in batch.hits.get(i, ()) if each.code != FLOOD_CODE]
+            return self.snapshot.policy.judge(rest, protected=False).action >= Action.WARN
+        return not codes <= ABOUT_THE_OTHER
 
     def _touches(self, batch: Batch, i: int) -> bool | None:
         """Whether the event touches a protected number; None where that cannot be told, so nothing may be done."""
@@ -231,9 +240,3 @@ class Judge:
         if self._responses is None or (isinstance(event, CallEvent) and event.phase != "attempt"):
             return None
         return self._responses.of(KIND_OF[type(event)], action)
-
-
-def _is_risky(verdict: Verdict) -> bool:
-    return verdict.action >= Action.WARN and any(
-        reason.weight > 0 and reason.code not in _ABOUT_THE_OTHER for reason in verdict.reasons
-    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from detectors.behaviour import CallBehaviour, CallerWindows, Flood, Novelty, Received, Recent, VictimWatch
+from detectors.behaviour.flood import CODE as FLOOD_CODE
+from detectors.behaviour.victims import CODES as VICTIM_CODES
 from detectors.campaign import CampaignIndex, Campaigns, TextCounts
 from detectors.content import Content
 from detectors.contract import Detector
@@ -52,8 +54,15 @@ class Memory:
         )
 
 
+#: Speak for the acting number being a victim, or honest, and not a risk.
+ABOUT_THE_OTHER: Final = VICTIM_CODES | {"LIST_BLOCK_CALLEE", FLOOD_CODE}
 #: Of the detectors, in their order: labels of metrics.
 NAMES: Final = ("lists", "signalling", "content", "keywords", "score", "behaviour", "campaign", "flood", "simcard")
+
+
+def _against(rules: RulePack) -> set[str]:
+    """Codes that speak against whoever acts."""
+    return {code for code, each in rules.policy.symbols.items() if each.weight > 0} - ABOUT_THE_OTHER
 
 
 def build_detectors(
@@ -71,5 +80,5 @@ def build_detectors(
         CallBehaviour(rules.all_behaviour, memory.windows, memory.novelty),
         Campaigns(memory.campaigns, memory.texts),
         Flood(memory.received),
-        SimCards(rules.all_cards, rules.high_risk_networks, memory.cards),  # last: it asks what the others found
+        SimCards(rules.all_cards, rules.high_risk_networks, _against(rules), memory.cards),  # asks what others found
     )

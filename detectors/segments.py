@@ -8,13 +8,22 @@ nothing has to wait.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from detectors.model.events import MAX_TEXT, Event, SmsEvent
+from detectors.model.events import Event, SmsEvent
+from detectors.model.numbers import Canonical
+from detectors.normalise.phone import canonical
+from detectors.spans import Spans
 
-_Key = tuple[str, str, int | None, int]
+#: Characters of a segment: 153 septets, 140 octets or 67 of UCS-2 (TS 23.040). What says to be one and is longer is a
+#: whole message already.
+SEGMENT: Final = 160
+#: Segments of a message that are kept, the newest: a message costs no more than so many of its length.
+KEPT: Final = 10
+
+_Key = tuple[Canonical, Canonical, int | None, int]
 
 
 class Whole(NamedTuple):
@@ -28,31 +37,34 @@ class Whole(NamedTuple):
     own: Mapping[int, tuple[int, int]]
 
 
-class Segments:
-    """What came of long messages in the last one to two spans of event time, in two generations of bounded size.
+class _Part(NamedTuple):
+    text: str
+    event: int  #: hash of the event's id, so that what comes again is known
 
-    A message is told by its numbers, its reference and how many segments it has. Without a reference the same segment
-    with another text begins a new message. A segment that comes again is judged by what was known when it first came.
+
+class Segments(Spans[_Key, "dict[int, _Part]"]):
+    """What came of long messages: by number of the segment, in the order in which they came.
+
+    A message is told by its numbers, its reference and how many segments it has. Once all are there, the next one
+    begins another message. A segment that comes again is judged by what was known when it first came. Nothing of it
+    goes into a checkpoint: texts of people are in no file.
     """
 
     def __init__(self, span_ms: int = 300_000, max_messages: int = 20_000) -> None:
-        self._span, self._max = span_ms, max_messages
-        self._young: dict[_Key, dict[int, str]] = {}  # segments by number, in the order in which they came
-        self._old: dict[_Key, dict[int, str]] = {}
-        self._since = 0
+        super().__init__(span_ms, max_messages)
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._span, self._max)
 
     def whole(self, events: Sequence[Event]) -> Whole:
         """Remember the segments among ``events``, and lay each to what is known of its message."""
         own: dict[int, tuple[int, int]] = {}
         found: list[Event] | None = None
         for i, event in enumerate(events):
-            if type(event) is SmsEvent and event.segments > 1:
-                found = list(events) if found is None else found
+            if type(event) is SmsEvent and event.segments > 1 and len(event.text) <= SEGMENT:
                 text, start = self._add(event)
                 if len(text) > len(event.text):
+                    found = list(events) if found is None else found
                     own[i] = start, start + len(event.text)
                     found[i] = replace(event, text=text)
         return Whole(events if found is None else found, own)
@@ -60,24 +72,20 @@ class Segments:
     def _add(self, event: SmsEvent) -> tuple[str, int]:
         """What is known of the message, and where this segment begins in it."""
         self._turn(event.time)
-        a, b = event.a_e164 or event.a_number, event.b_e164 or event.b_number
+        a, b = canonical(event.a_e164 or event.a_number), canonical(event.b_e164 or event.b_number)
         key = a, b, event.concat_ref, event.segments
         parts = self._young.get(key) or self._old.pop(key, {})
-        if parts.get(event.segment, event.text) != event.text:
-            parts = {}
+        number, part = event.segment, _Part(event.text, hash(event.id))
+        known = parts.get(number)
+        if known != part:
+            if known is not None and len(parts) == min(event.segments, KEPT):
+                parts = {}
+            parts.pop(number, None)
+            parts[number] = part
+            if len(parts) > KEPT:
+                del parts[next(iter(parts))]
         self._young[key] = parts
-        parts[event.segment] = event.text
-        if sum(map(len, parts.values())) > MAX_TEXT:  # longer than any message there is
-            self._young[key] = {event.segment: event.text}
-            return event.text, 0
         came = list(parts)
-        known = sorted(came[: came.index(event.segment) + 1])
-        start = sum(len(parts[n]) for n in known if n < event.segment)
-        return "".join(parts[n] for n in known), start
-
-    def _turn(self, time: int) -> None:
-        if time < self._since - 2 * self._span:
-            self._since = time  # it was set by a clock that is ahead
-        if time - self._since >= self._span or len(self._young) >= self._max:
-            kept = self._young if time - self._since < 2 * self._span else {}  # after a silence all is old
-            self._young, self._old, self._since = {}, kept, max(time, self._since)
+        there = sorted(came[: came.index(number) + 1])
+        start = sum(len(parts[n].text) for n in there if n < number)
+        return "".join(parts[n].text for n in there), start

@@ -102,6 +102,6 @@ def _remembering() -> list[str]:
     return [
         name
         for name in list(sys.modules)
-        if name in ("detectors.registry", "detectors.segments")
-        or name.startswith(("detectors.behaviour.", "detectors.campaign.", "detectors.simcard."))
+        if name in ("detectors.registry", "detectors.segments", "detectors.spans", "detectors.simcard.facts")
+        or name.startswith(("detectors.behaviour.", "detectors.campaign."))
     ]

@@ -138,7 +138,7 @@ def ce_decision(kind: str) -> list[tuple[str, bytes]]:
     """
     return [
         ("ce_specversion", b"1.0"),
-        ("ce_source", SOURCE.encode()),
+        ("ce_source", f"{SOURCE}/decisions".encode()),
         ("ce_type", f"lanjie.decision.{kind}.v1".encode()),
         ("content-type", b"application/json"),
     ]

@@ -68,9 +68,8 @@ class CallBehaviour(Detector):
                 if kind is SmsEvent:  # once a message, and not the ports of enterprises, which send in bulk
                     if event.segment != 1 or event.route == "port" or caller[0] != "+":  # type: ignore[union-attr]
                         continue
-                elif kind is CardEvent and event.phase in ("activated", "woke"):  # type: ignore[union-attr]
-                    novelty.woke(caller, event.time)
-                    soonest.pop(caller, None)
+                elif kind is CardEvent and not self._was_used(caller, event):  # type: ignore[arg-type]
+                    continue
                 if i in repeated:  # judged by what was counted when it came first
                     self._judge(batch, i, caller, event.time, -self._windows.view(caller).count("events"))
                     continue
@@ -84,6 +83,13 @@ class CallBehaviour(Detector):
                     soonest[caller] = self._judge(batch, i, caller, event.time, events)
             except Exception as error:  # noqa: BLE001 - raised again where nobody guards
                 batch.failed(i, error)
+
+    def _was_used(self, caller: Canonical, event: CardEvent) -> bool:
+        """Whether somebody did something; a count is told later, with a time of up to 30 days ago."""
+        if event.phase in ("activated", "woke"):
+            self._novelty.woke(caller, event.time)
+            self._next.pop(caller, None)
+        return event.phase != "counted"
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules whose every measure is most of the way to its threshold."""

@@ -11,6 +11,7 @@ from detectors.campaign.sketch import SHORTEST
 from detectors.contract import SMS, Batch, Detector
 from detectors.model.decision import Evidence
 from detectors.model.numbers import Canonical
+from detectors.spans import Spans
 
 _VERSION = "1"
 _NOTICE = "notice"  # class of the rules that exculpate: anti-fraud warnings are sent in bulk, and rightly
@@ -21,7 +22,7 @@ class _Count(Struct, gc=False):
     seen: int = 0  #: a bit for each sender
 
 
-class TextCounts:
+class TextCounts(Spans[int, "_Count | Canonical"]):
     """How often each text was seen lately, letter by letter: two generations of bounded size.
 
     Args:
@@ -30,13 +31,7 @@ class TextCounts:
     """
 
     def __init__(self, span_ms: int = 600_000, max_texts: int = 200_000) -> None:
-        self._span, self._max = span_ms, max_texts
-        self._young: dict[int, _Count | Canonical] = {}  # of a text that was seen once, only its sender
-        self._old: dict[int, _Count | Canonical] = {}
-        self._since = 0
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        super().__init__(span_ms, max_texts)  # of a text that was seen once, only its sender
 
     def add(self, hashed: int, sender: Canonical, time: int) -> tuple[int, int]:
         """Count a text. Returns its hits and its senders (a lower bound: 64 bits) in the last one to two spans.
@@ -46,11 +41,7 @@ class TextCounts:
             sender: canonical.
             time: event time, ms UTC.
         """
-        if time < self._since - 2 * self._span:
-            self._since = time  # it was set by a clock that is ahead
-        if len(self._young) >= self._max or time - self._since >= self._span:
-            kept = self._young if time - self._since < 2 * self._span else {}  # after a silence all is old
-            self._young, self._old, self._since = {}, kept, max(time, self._since)
+        self._turn(time)
         count = self._young.get(hashed) or self._old.pop(hashed, None)
         if count is None:
             self._young[hashed] = sender
@@ -94,6 +85,8 @@ class Campaigns(Detector):
             try:
                 sender = a[i]
                 if len(normalised) < SHORTEST or sender[:1] != "+" or sms.route == "port" or i in batch.repeated:
+                    continue
+                if sms.segment < sms.segments:  # a long message counts once: with its last segment
                     continue
                 count, senders = add(hash(normalised), sender, sms.time)
                 if i in hits and _is_suspicious(hits[i]):

@@ -68,7 +68,7 @@ class SmsEvent(_Base, tag="sms", frozen=True, kw_only=True, gc=False, omit_defau
     segment: SegmentNo = 1
     segments: SegmentNo = 1
     concat_ref: ConcatRef | None = None  #: of a long message, the same in all of its segments (TS 23.040, 9.2.3.24)
-    route: Literal["p2p", "port", "international"] = "p2p"
+    route: Literal["p2p", "port", "international"] = "p2p"  #: port: over an enterprise's port (106...), either way
     cell: Token | None = None
 
 

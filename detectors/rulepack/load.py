@@ -53,7 +53,7 @@ class _BehaviourFile(Data, frozen=True):
 
 
 class _CardsFile(Data, frozen=True):
-    high_risk_networks: tuple[Annotated[str, Meta(pattern=r"^[0-9]{3,6}$")], ...] = ()
+    high_risk_networks: tuple[Annotated[str, Meta(pattern=r"^[0-9]{3,6}\Z")], ...] = ()
     rule: tuple[CardRule, ...] = ()
 
 
@@ -101,6 +101,7 @@ def load_rules(files: Mapping[str, bytes] | None = None) -> RulePack:
         },
     )
     _check_ids(pack)
+    _check_cards(pack)
     check_before(pack.before, {rule.id: rule for rule in pack.rules}, policy.groups)
     _check_policy(policy)
     _check_forms(pack)
@@ -160,6 +161,13 @@ def _check_forms(pack: RulePack) -> None:
         raise RuleError(
             f"{FORMS}: {different[0]!r} is not in both it and {KEYWORDS}; run `lanjie rules expand --write`"
         )
+
+
+def _check_cards(pack: RulePack) -> None:
+    for rule in pack.cards:
+        if rule.measure in rule.also:
+            at = f"{pack.places[rule.id]}: $.rule[{rule.id}].also"
+            raise RuleError(f"{at}: {rule.measure} has its threshold already; expected other measures")
 
 
 def _check_policy(policy: PolicyData) -> None:

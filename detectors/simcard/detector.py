@@ -6,16 +6,17 @@ something else speaks against it: who opened many cards, or is abroad, has done 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from detectors.contract import Batch, Detector
+from detectors.contract import Batch, Detector, NearMiss
 from detectors.model.decision import Evidence
 from detectors.model.events import CardEvent, Event
 from detectors.rulepack import CardRule
-from detectors.simcard.facts import NOTHING, WOKEN_MS, CardFacts, Known
+from detectors.simcard.facts import NOTHING, CardFacts, Known
 
-_COUNTS: Final = ("identity_cards", "identity_channels", "agent_cards")
+_NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
+_VERIFIED: Final = "re-verified"
 
 
 class SimCards(Detector):
@@ -23,56 +24,79 @@ class SimCards(Detector):
 
     Args:
         networks: beginnings of PLMN (3GPP TS 23.003: MCC, or MCC and MNC) from which fraud comes.
+        against: codes that speak against whoever calls or sends.
     """
 
     name = "simcard"
     counts = True
 
-    def __init__(self, rules: Sequence[CardRule], networks: Sequence[str], facts: CardFacts) -> None:
-        self._rules = [(rule, [(rule.measure, rule.threshold), *rule.also.items()]) for rule in rules]
-        self._networks, self._facts = tuple(networks), facts
+    def __init__(
+        self, rules: Sequence[CardRule], networks: Sequence[str], against: Collection[str], facts: CardFacts
+    ) -> None:
+        self._rules = [(rule, {rule.measure: rule.threshold, **rule.also}) for rule in rules]
+        self._networks, self._against, self._facts = tuple(networks), frozenset(against), facts
+        self._least: dict[str, int] = {}
+        for _, needed in self._rules:
+            for name, threshold in needed.items():
+                self._least[name] = min(threshold, self._least.get(name, threshold))
 
     @property
     def codes(self) -> frozenset[str]:
         """The ids of its rules."""
         return frozenset(rule.id for rule, _ in self._rules)
 
-    def inspect(self, batch: Batch) -> None:
-        events, facts = batch.events, self._facts
-        cards = [i for i, event in enumerate(events) if type(event) is CardEvent] if CardEvent in batch.kinds else []
+    def seen(self, batch: Batch) -> list[int]:
+        """Card events, and what something else speaks against, of cards."""
+        cards = [i for i, event in enumerate(batch.events) if type(event) is CardEvent] if batch.has_cards else []
         # In the order of the events: what a card is found to be counts from then on.
-        for i in sorted({*cards, *batch.hits, *batch.shadow}):
-            event, card = events[i], batch.a[i]
-            if not card:
-                continue
+        return [i for i in sorted({*cards, *batch.hits, *batch.shadow}) if batch.a[i]]
+
+    def inspect(self, batch: Batch) -> None:
+        facts = self._facts
+        for i in self.seen(batch):
+            event, card = batch.events[i], batch.a[i]
             try:
                 if type(event) is CardEvent:
-                    facts.learn(card, event)
-                    if event.phase == "re-verified":
+                    if i not in batch.repeated:
+                        facts.learn(card, event, self._least)
+                    if event.phase == _VERIFIED:
                         continue
-                known = facts.of(card, event.time)
+                known = facts.of(card)
                 if known is not NOTHING or event.visited_plmn:
                     self._judge(batch, i, event, known)
             except Exception as error:  # noqa: BLE001 - raised again where nobody guards
                 batch.failed(i, error)
 
+    def near(self, batch: Batch) -> Iterator[NearMiss]:
+        """Rules whose every measure is most of the way to its threshold."""
+        measures = self._measures(batch.events[0], self._facts.of(batch.a[0]))
+        for rule, needed in self._rules:
+            found = [(name, measures.get(name, 0), threshold) for name, threshold in needed.items()]
+            if all(value >= _NEAR * t for _, value, t in found) and any(value < t for _, value, t in found):
+                lacks = ", ".join(f"{name} {value} of {t}" for name, value, t in found)
+                yield NearMiss(rule.id, rule.id, str(rule.version), lacks)
+
     def _judge(self, batch: Batch, i: int, event: Event, known: Known) -> None:
-        acts = type(event) is CardEvent or i in batch.hits
-        found = self._measured(event, known)
+        """Where what else speaks against the event is on trial, so are these signs, but not those of predecessors."""
+        acts = type(event) is CardEvent or self._speak_against(batch.hits.get(i, ()))
+        if not acts and not self._speak_against(batch.shadow.get(i, ())):
+            return
+        found = self._measures(event, known)
         for rule, needed in self._rules if found else ():
-            if all(found.get(name, 0) >= threshold for name, threshold in needed):
-                detail = " ".join(f"{name}={found[name]}" for name, _ in needed)
+            if all(found.get(name, 0) >= threshold for name, threshold in needed.items()):
+                detail = " ".join(f"{name}={found[name]}" for name in needed)
                 evidence = Evidence(rule.id, rule.id, str(rule.version), detail=detail)
                 if acts:
                     batch.add(i, evidence)
-                else:  # what else speaks against the event is on trial, so this is too
+                elif rule.id not in batch.rollout.rules or batch.rollout.is_about(rule.id, evidence.version):
                     batch.hold(i, evidence, None)
 
-    def _measured(self, event: Event, known: Known) -> dict[str, int]:
-        """Measures above 0."""
-        found = {name: count for name, count in zip(_COUNTS, known[1:4], strict=True) if count}
-        if known.woke and 0 <= event.time - known.woke < WOKEN_MS:
-            found["woken"] = 1
+    def _speak_against(self, evidence: Collection[Evidence]) -> bool:
+        return any(each.code in self._against for each in evidence)
+
+    def _measures(self, event: Event, known: Known) -> dict[str, int]:
+        """Those above 0."""
+        found = known.measures(event.time)
         if event.visited_plmn and event.visited_plmn.startswith(self._networks):
             found["high_risk_roaming"] = 1
         return found

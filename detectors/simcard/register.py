@@ -12,6 +12,8 @@ from math import log
 from typing import Final, NamedTuple
 
 from detectors.model.events import CardEvent
+from detectors.model.numbers import Canonical
+from detectors.normalise.phone import canonical
 
 IDENTITY_MS: Final = 30 * 86_400_000  #: in which the cards of an identity are counted; the topic keeps as much
 AGENT_MS: Final = 3_600_000  #: the same of an agent
@@ -20,6 +22,7 @@ IDENTITY_FROM: Final = 3
 AGENT_FROM: Final = 5
 MOST: Final = 1_000  #: cards of one identity or agent that are kept, the newest
 _OPENINGS: Final = ("sold", "activated")
+_VERIFIED: Final = "re-verified"
 _STEP: Final = log(1.1)
 
 
@@ -31,13 +34,13 @@ class Count(NamedTuple):
 
 
 class _Opening(NamedTuple):
-    """Of one card. ``released``: it was re-verified in person since."""
+    """Of one card. ``number``: as its events have it."""
 
+    card: Canonical
     number: str
     place: int
     time: int
     channel: str
-    released: bool = False
 
 
 _Openings = tuple[_Opening, ...]
@@ -47,13 +50,12 @@ class Register:
     """Identities and agents with the cards that they opened of late, in bounded memory.
 
     Args:
-        max_identities: and a tenth as many agents; whoever opened a card longest ago is forgotten first.
+        max_cards: of identities, of agents, and verified: between so many and twice as many are kept, the newest.
     """
 
-    def __init__(self, max_identities: int = 1_000_000) -> None:
-        self._max = max_identities
-        self._identities: dict[str, _Openings] = {}
-        self._agents: dict[str, _Openings] = {}
+    def __init__(self, max_cards: int = 750_000) -> None:
+        self._identities, self._agents = _Table(IDENTITY_MS, max_cards), _Table(AGENT_MS, max_cards)
+        self._verified = _Verified(max_cards)
 
     @property
     def identities(self) -> int:
@@ -76,50 +78,87 @@ class Register:
             event is seen in the same state.
         """
         number = event.a_e164 or event.a_number
-        if event.phase == "re-verified":
-            self._release(event.identity_hash, number)
-        if event.phase not in _OPENINGS or not number:
+        card = canonical(number)
+        if event.phase not in (*_OPENINGS, _VERIFIED) or not card:
             return []
-        opening = _Opening(number, place, event.time, event.channel or "")
-        identity, one_more = _add(self._identities, event.identity_hash, opening, IDENTITY_MS, self._max)
-        agent, sold_one_more = _add(self._agents, event.agent_id, opening, AGENT_MS, self._max // 10)
+        if event.phase == _VERIFIED:
+            self._verified.add(card, event.time)
+            return []
+        opening = _Opening(card, number, place, event.time, event.channel or "")
+        identity, one_more = self._identities.add(event.identity_hash, opening)
+        agent, sold_one_more = self._agents.add(event.agent_id, opening)
         cards, sold = len(identity), len(agent)
-        told: dict[_Opening, dict[str, int]] = {}
+        told: dict[Canonical, tuple[_Opening, dict[str, int]]] = {}
         if one_more and cards >= IDENTITY_FROM:
             channels = len({each.channel for each in identity if each.channel})
             counts = {"identity_cards": cards, "identity_channels": channels}
             _tell(told, identity if _is_step(cards) else (opening,), counts)
         if sold_one_more and sold >= AGENT_FROM:
             _tell(told, agent if _is_step(sold) else (opening,), {"agent_cards": sold})
-        return [_count(event, each, counts) for each, counts in told.items() if not each.released]
-
-    def _release(self, identity: str | None, number: str) -> None:
-        if identity and (known := self._identities.get(identity)):
-            self._identities[identity] = tuple(
-                each._replace(released=True) if each.number == number else each for each in known
-            )
+        # Of the newest of them, whichever was seen last: the higher of two counts is never the older one.
+        time = max(each.time for each in (opening, *identity, *agent))
+        return [
+            _count(event, time, *each) for each in told.values() if each[0].time > self._verified.time(each[0].card)
+        ]
 
 
-def _add(
-    table: dict[str, _Openings], key: str | None, opening: _Opening, span_ms: int, most: int
-) -> tuple[_Openings, bool]:
-    """What ``key`` has opened within a span by then, and whether this card is one more."""
-    if not key:
-        return (), False
-    known = table.pop(key, ())
-    is_new = all(each.number != opening.number for each in known)
-    if is_new:
-        newest = max(opening.time, *(each.time for each in known)) if known else opening.time
-        known = tuple(each for each in (*known, opening) if newest - each.time < span_ms)[-MOST:]
-    if len(table) >= most:
-        del table[next(iter(table))]
-    table[key] = known
-    return known, is_new and known[-1] is opening
+class _Table:
+    """Openings by identity or agent, in two generations of so many cards."""
+
+    def __init__(self, span_ms: int, max_cards: int) -> None:
+        self._span, self._max = span_ms, max_cards
+        self._young: dict[str, _Openings] = {}
+        self._old: dict[str, _Openings] = {}
+        self._cards = 0  # in the young one
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def add(self, key: str | None, opening: _Opening) -> tuple[_Openings, bool]:
+        """What ``key`` has opened within a span of then, and whether this card is one more.
+
+        A clock that is ahead makes ``key`` begin anew, and is not counted with what comes after.
+        """
+        if not key:
+            return (), False
+        known = self._young.get(key)
+        if known is None:
+            known = self._old.pop(key, ())
+            if self._cards >= self._max:
+                self._old, self._young, self._cards = self._young, {}, 0
+        else:
+            self._cards -= len(known)
+        is_new = all(each.card != opening.card for each in known)
+        if is_new:
+            known = tuple(each for each in (*known, opening) if opening.time - each.time < self._span)[-MOST:]
+        self._young[key] = known
+        self._cards += len(known)
+        return tuple(each for each in known if each.time - opening.time < self._span), is_new
 
 
-def _tell(told: dict[_Opening, dict[str, int]], openings: Iterable[_Opening], counts: dict[str, int]) -> None:
+class _Verified:
+    """When the holder of a card was verified in person, the newest by card, in two generations."""
+
+    def __init__(self, max_cards: int) -> None:
+        self._max = max_cards
+        self._young: dict[Canonical, int] = {}
+        self._old: dict[Canonical, int] = {}
+
+    def add(self, card: Canonical, time: int) -> None:
+        if len(self._young) >= self._max:
+            self._old, self._young = self._young, {}
+        self._young[card] = max(time, self.time(card))
+
+    def time(self, card: Canonical) -> int:
+        """0: never."""
+        return self._young.get(card) or self._old.get(card, 0)
+
+
+def _tell(
+    told: dict[Canonical, tuple[_Opening, dict[str, int]]], openings: Iterable[_Opening], counts: dict[str, int]
+) -> None:
     for each in openings:
-        told.setdefault(each, {}).update(counts)
+        told.setdefault(each.card, (each, {}))[1].update(counts)
 
 
 def _is_step(count: int) -> bool:
@@ -129,11 +168,11 @@ def _is_step(count: int) -> bool:
     return int(log(count) / _STEP) > int(log(count - 1) / _STEP)
 
 
-def _count(cause: CardEvent, opening: _Opening, counts: dict[str, int]) -> Count:
-    name = hashlib.sha256(f"{cause.id}\0{opening.number}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _count(cause: CardEvent, time: int, opening: _Opening, counts: dict[str, int]) -> Count:
+    name = hashlib.sha256(f"{cause.id}\0{opening.card}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     event = CardEvent(
         id=f"count-{name}",
-        time=cause.time,
+        time=time,
         a_number=opening.number,
         phase="counted",
         identity_cards=counts.get("identity_cards"),

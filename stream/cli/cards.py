@@ -11,7 +11,7 @@ import click
 
 from stream.cli.replay import refuse_overwriting, sink
 from stream.cli.worker import option, settings_of
-from stream.logs import STDIN, LogReader, expanded
+from stream.logs import STDIN, LogReader, expanded, sizes_of
 
 
 @click.group()
@@ -27,8 +27,8 @@ def cards() -> None:
 def watch(**given: str | None) -> None:
     """Count the cards on Kafka until SIGTERM, and tell the workers.
 
-    One is enough for an operator; a second one tells the same. Without one, card events are decided by what they say
-    themselves.
+    A card is told from three of its identity within 30 days, or five of its agent within an hour. One process is enough
+    for an operator; a second one tells the same. Without one, card events are decided by what they say themselves.
     """
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # until the process listens
@@ -40,15 +40,20 @@ def watch(**given: str | None) -> None:
 
 @cards.command()
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Takes the log; - for stdout.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False), help="Takes the log, plain; - for stdout."
+)
 def count(logs: tuple[str, ...], output: str) -> None:
     """Put the counts into event logs, as `watch` does on Kafka, for `lanjie replay`.
 
-    LOG is JSON lines, plain, gzip or zstd, or a folder of such; - is stdin. Lines stay as they are, in their order.
+    LOG is JSON lines, plain, gzip or zstd, or a folder of such alone; - is stdin. Lines stay as they are, in their
+    order, but for blank ones. A card is told from three of its identity within 30 days, or five of its agent within an
+    hour.
     """
     from stream.cards.log import with_counts  # noqa: PLC0415
 
     logs = expanded(logs)
+    sizes_of(logs)  # they are there: before anything is written
     refuse_overwriting(logs, output)
     seen = told = 0
 

@@ -5,7 +5,7 @@ subjects of days do not add up to those of a period, so both are counted. What e
 
     decisions    kind    action   decisions
     dealt_with   kind             calls and SMS with warn or more: what the gateway was told, not what would be
-    warnings     kind             decisions ``warn``: whoever is reached by it is told
+    warnings     kind             calls and SMS with ``warn``: whoever is reached by it is told
     would_be     kind    action   decisions, if all rules and feeds were enforced
     degraded     kind             decisions for which a detector did not look
     subjects             action   acting numbers, by the strongest measure of any of their events
@@ -48,7 +48,7 @@ _FIGURES: Final = {
     "dealt_with": """SELECT part, kind, '', count(*) FROM decisions
         WHERE action >= 'warn'::action AND kind IN ('call', 'sms') GROUP BY GROUPING SETS ((part, kind), (kind))""",
     "warnings": """SELECT part, kind, '', count(*) FROM decisions
-        WHERE action = 'warn'::action GROUP BY GROUPING SETS ((part, kind), (kind))""",
+        WHERE action = 'warn'::action AND kind IN ('call', 'sms') GROUP BY GROUPING SETS ((part, kind), (kind))""",
     "would_be": """SELECT part, kind, would, count(*) FROM decisions
         GROUP BY GROUPING SETS ((part, kind, would), (kind, would))""",
     "degraded": """SELECT part, kind, '', count(*) FROM decisions

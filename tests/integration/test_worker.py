@@ -100,7 +100,7 @@ async def test_decisions_are_cloudevents_if_that_is_wanted(pipeline: Pipeline):
         assert attributes == {
             "ce_specversion": b"1.0",
             "ce_id": events[i].id.encode(),
-            "ce_source": b"/lanjie",
+            "ce_source": b"/lanjie/decisions",
             "ce_type": b"lanjie.decision.sms.v1",
         }
         headers = dict(record.headers)

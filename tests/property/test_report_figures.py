@@ -67,7 +67,7 @@ def model(once, events, zone, by):
             found[part, "decisions", d.kind, d.action] += 1
             found[part, "would_be", d.kind, d.shadow.action if d.shadow else d.action] += 1
             found[part, "dealt_with", d.kind, ""] += rank >= 2 and d.kind in ("call", "sms")
-            found[part, "warnings", d.kind, ""] += rank == 2
+            found[part, "warnings", d.kind, ""] += rank == 2 and d.kind in ("call", "sms")
             found[part, "degraded", d.kind, ""] += bool(d.degraded)
             for code in {reason.code for reason in d.reasons} if rank >= 2 else ():
                 found[part, "reasons", code, ""] += 1

@@ -1,14 +1,18 @@
 """Long messages: what comes in segments is found as in one piece; against a model that keeps all that came."""
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
-from detectors.model.events import MAX_TEXT, CallEvent, SmsEvent
+from detectors.model.events import CallEvent, SmsEvent
+from detectors.registry import Memory
 from detectors.rulepack import load_rules
-from detectors.segments import Segments
+from detectors.segments import KEPT, Segments
 from tests.support.events import T0
 
 SNAPSHOT = Snapshot.build(load_rules(), NumberIndex())
@@ -64,31 +68,30 @@ def test_a_span_is_in_the_segment_s_own_text_or_there_is_none(cut):
 
 
 numbered = st.builds(
-    lambda n, text, ref, after: SmsEvent(
-        id="s", time=T0 + after, a_number=A, b_number=B, text=text, segment=n, segments=3, concat_ref=ref
+    lambda n, text, ref, after, name: SmsEvent(
+        id=f"s{name}", time=T0 + after, a_number=A, b_number=B, text=text, segment=n, segments=3, concat_ref=ref
     ),
     st.integers(1, 3), st.text("甲乙丙", min_size=1, max_size=2), st.sampled_from([None, 7]), st.integers(0, SPAN - 1),
+    st.integers(0, 1000),
 )  # fmt: skip
 
 
-@given(st.lists(numbered, max_size=12))
+@given(st.lists(numbered, max_size=12, unique_by=lambda event: event.id))
 def test_what_a_segment_is_laid_to(events):
-    """The model: of each reference, what came since a segment came with another text, in the order of numbers."""
+    """The model: of each reference, what came since all three were there, the newest of each number, up to this one."""
     events.sort(key=lambda event: event.time)
     segments, came = Segments(SPAN), {None: [], 7: []}
     for event in events:
         known = came[event.concat_ref]
-        before = [each for each in known if each.segment == event.segment]
-        if before and before[0].text != event.text:
+        if len(known) == 3 and any(each.segment == event.segment for each in known):
             known.clear()
-            before = []
-        if not before:
-            known.append(event)
-        upto = sorted(known[: known.index(before[0] if before else event) + 1], key=lambda each: each.segment)
-        text, start = "".join(e.text for e in upto), sum(len(e.text) for e in upto if e.segment < event.segment)
+        known[:] = [each for each in known if each.segment != event.segment] + [event]
+        there = sorted(known, key=lambda each: each.segment)
+        text, start = "".join(e.text for e in there), sum(len(e.text) for e in there if e.segment < event.segment)
         events_, own = segments.whole([event])
         assert events_[0].text == text
         assert own.get(0, (0, len(text))) == (start, start + len(event.text))
+        assert segments.whole([event]).events[0].text == text  # a producer that retries
 
 
 def test_all_else_is_left_as_it_is():
@@ -109,11 +112,45 @@ def test_segments_of_another_message(other):
     assert "TEXT_BANK_POINTS" not in text_codes(decide(events)[1])
 
 
-def test_it_is_bounded():
+FIRST, LAST = pieces(FRAUD, 18)
+
+
+@pytest.mark.parametrize(
+    ("before", "last"),
+    [
+        ([replace(FIRST, b_number="+86" + B)], LAST),
+        ([FIRST], replace(LAST, a_e164="+86" + A)),
+        ([FIRST, replace(LAST, id="x", text="谢谢"), replace(FIRST, id="y")], LAST),
+        ([replace(each, concat_ref=7) for each in (FIRST, replace(LAST, id="x", text="谢谢"), replace(FIRST, id="y"))],
+         replace(LAST, concat_ref=7)),
+    ],
+    ids=["receiver in another form", "sender in another form", "after a harmless one", "the same, by its reference"],
+)  # fmt: skip
+def test_what_a_sender_may_try(before, last):
+    assert "TEXT_BANK_POINTS" in text_codes(decide([*before, last])[-1])
+
+
+def test_what_says_to_be_a_segment_and_is_too_long_for_one_is_a_message():
+    long = replace(FIRST, text=FRAUD * 4)
+    assert not Segments().whole([long, replace(LAST, text="谢谢")]).own
+
+
+def test_it_is_bounded_in_messages_and_a_message_in_what_is_kept_and_judged():
+    """255 segments of one message cost what ten times as many characters cost, and not the square of them."""
     segments = Segments(SPAN, max_messages=10)
     for n in range(1000):
         segments.whole(pieces("甲乙", 1, a=str(n)))
     assert len(segments) <= 20
-    long = "甲" * (MAX_TEXT // 2)
-    for event in pieces(long * 3, len(long), 2 * len(long), a="1"):
-        assert len(segments.whole([event]).events[0].text) <= MAX_TEXT
+    many = pieces("甲" * 255 * 67, *range(67, 255 * 67, 67))
+    assert len(many) == 255
+    judged = segments.whole([*many, *many]).events
+    assert max(len(event.text) for event in judged) == KEPT * 67
+    assert {len(parts) for parts in segments._young.values()} <= {1, 2, KEPT}
+
+
+def test_texts_of_people_are_in_no_checkpoint():
+    memory = Memory.empty(SNAPSHOT.rules, max_callers=1_000)
+    memory.segments.whole([FIRST])
+    stored = pickle.dumps(memory)
+    assert FIRST.text.encode() not in stored
+    assert len(pickle.loads(stored).segments) == 0  # noqa: S301 - our own

@@ -5,17 +5,19 @@ from collections import defaultdict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
 from detectors.model.events import CallEvent, CardEvent, SmsEvent
 from detectors.rulepack import load_rules
-from detectors.simcard import CardFacts, Known, Register
-from detectors.simcard.facts import DAY_MS, KEPT_MS, NOTHING
+from detectors.simcard import CardFacts, Register
+from detectors.simcard.facts import DAY_MS, KEPT_MS, WOKEN_MS
 from detectors.simcard.register import AGENT_FROM, AGENT_MS, IDENTITY_FROM, IDENTITY_MS
 from stream.cards.log import with_counts
 from stream.wire import decode_event, encode_event
 from tests.support.events import T0
+from tests.support.trials import index, layer, listed
 
 SNAPSHOT = Snapshot.build(load_rules(), NumberIndex())
 HOUR = 3_600_000
@@ -113,6 +115,17 @@ def test_the_sale_and_the_activation_of_a_card_are_one_card():
     assert {count.event.identity_cards for count in found} == {IDENTITY_FROM}
 
 
+@given(st.permutations(range(6)))
+def test_in_whatever_order_openings_are_seen_the_highest_count_is_what_a_card_knows_at_the_end(order):
+    """They come from several partitions, which are read side by side."""
+    register, facts = Register(), CardFacts(10)
+    for n in order:
+        for count in register.see(opened(n, identity="i", agent="a", time=T0 + n * 60_000)):
+            facts.learn(count.event.a_number, count.event, ALL)
+    known = [facts.of(f"138{n:08}").measures(T0 + HOUR) for n in range(6)]
+    assert {(found["identity_cards"], found["agent_cards"]) for found in known} == {(6, 6)}
+
+
 def test_a_card_is_told_where_it_was_opened():
     register = Register()
     for n in range(IDENTITY_FROM):
@@ -121,13 +134,14 @@ def test_a_card_is_told_where_it_was_opened():
 
 
 def test_who_is_verified_in_person_is_told_no_more():
+    """Neither of their identity nor of their agent."""
     register = Register()
-    for n in range(IDENTITY_FROM):
-        register.see(opened(n, identity="i"))
-    register.see(opened(0, identity="i", phase="re-verified"))
-    found = register.see(opened(9, identity="i"))
-    assert sorted(count.event.a_number for count in found) == [f"138{n:08}" for n in (1, 2, 9)]
-    assert {count.event.identity_cards for count in found} == {IDENTITY_FROM + 1}  # it is still a card of that identity
+    for n in range(AGENT_FROM):
+        register.see(opened(n, identity="i", agent="a"))
+    register.see(opened(0, phase="re-verified"))
+    found = register.see(opened(9, identity="i", agent="a", time=T0 + 1))
+    assert sorted(count.event.a_number for count in found) == [f"138{n:08}" for n in (1, 2, 3, 4, 9)]
+    assert {count.event.identity_cards for count in found} == {AGENT_FROM + 1}  # it is still a card of that identity
 
 
 def test_an_agent_with_many_cards_causes_few_counts_for_each():
@@ -137,10 +151,44 @@ def test_an_agent_with_many_cards_causes_few_counts_for_each():
 
 
 def test_the_register_is_bounded():
-    register = Register(max_identities=20)
-    for n in range(100):
-        register.see(opened(n, identity=f"i{n}", agent=f"a{n}"))
-    assert (register.identities, register.agents) == (20, 2)
+    register = Register(max_cards=20)
+    for n in range(1000):
+        register.see(opened(n, identity=f"i{n}", agent=f"a{n // 3}"))
+        register.see(opened(n, phase="re-verified"))
+    assert register.identities <= 2 * 20
+    assert register.agents <= 2 * 20
+
+
+def test_a_card_whose_number_is_written_in_two_forms_is_one_card():
+    register, found = Register(), []
+    for n in range(IDENTITY_FROM):
+        found += register.see(opened(n, identity="i"))
+        found += register.see(replace(opened(n, identity="i", phase="activated"), a_e164=f"+86138{n:08}"))
+    assert {count.event.identity_cards for count in found} == {IDENTITY_FROM}
+    register.see(replace(opened(0, time=T0 + 1, phase="re-verified"), a_e164="+8613800000000"))
+    assert "13800000000" not in {count.event.a_number for count in register.see(opened(9, identity="i"))}
+
+
+def test_what_identity_and_agent_tell_of_a_card_is_one_event():
+    """Also where one of the two events names the identity and the other the agent."""
+    register, found = Register(), []
+    for n in range(AGENT_FROM):
+        found += register.see(opened(n, identity="i", time=T0 + n))
+        found += register.see(opened(n, agent="a", time=T0 + n, phase="activated"))
+    assert len({count.event.id for count in found}) == len(found)
+    both = Register()
+    for n in range(AGENT_FROM):
+        found = both.see(opened(n, identity="i", agent="a"))
+    assert {(count.event.identity_cards, count.event.agent_cards) for count in found} == {(AGENT_FROM, AGENT_FROM)}
+
+
+def test_one_clock_that_is_years_ahead_silences_nobody():
+    register, found = Register(), []
+    register.see(opened(0, identity="i", agent="a"))
+    register.see(opened(99, identity="i", agent="a", time=T0 + 3_650 * DAY_MS))
+    for n in range(1, 12):
+        found = register.see(opened(n, identity="i", agent="a", time=T0 + n))
+    assert {(count.event.identity_cards, count.event.agent_cards) for count in found} == {(11, 11)}  # of the last 11
 
 
 @given(openings)
@@ -160,41 +208,63 @@ tellings = st.lists(
     st.builds(
         CardEvent,
         id=st.uuids().map(str),
-        time=st.integers(0, 100).map(lambda day: T0 + day * DAY_MS),
+        time=st.integers(0, 40).map(lambda day: T0 + day * DAY_MS),
         a_number=st.just(CARD),
-        phase=st.sampled_from(["counted", "woke", "sold"]),
+        phase=st.sampled_from(["counted", "counted", "woke", "sold", "re-verified"]),
         identity_cards=counts,
         identity_channels=counts,
         agent_cards=counts,
     ),
     max_size=8,
 )
+ALL = {"identity_cards": 1, "identity_channels": 1, "agent_cards": 1}
 
 
-@given(tellings, st.randoms())
-def test_what_is_known_is_the_most_that_was_told_in_any_order(events, random):
-    near = [event for event in events if event.time - T0 < KEPT_MS]
-    facts = [CardFacts(10), CardFacts(10)]
-    for event in near:
-        facts[0].learn(CARD, event)
-    for event in random.sample(near, len(near)):
-        facts[1].learn(CARD, event)
-    said = [e for e in near if e.phase == "woke" or e.identity_cards or e.identity_channels or e.agent_cards]
-    expected = NOTHING
-    if said:
-        most = [max(getattr(e, n) or 0 for e in said) for n in ("identity_cards", "identity_channels", "agent_cards")]
-        woke = max((e.time for e in said if e.phase == "woke"), default=0)
-        expected = Known(max(e.time for e in said), *most, woke)
-    assert facts[0].of(CARD, T0) == facts[1].of(CARD, T0) == expected
+@given(tellings, st.integers(40, 80).map(lambda day: T0 + day * DAY_MS))
+def test_what_is_known_is_what_was_told_last(events, now):
+    """Of one moment the most, since the holder was verified in person, for as long as it holds."""
+    events.sort(key=lambda event: event.time)
+    facts = CardFacts(10)
+    for event in events:
+        facts.learn(CARD, event, ALL)
+    verified = [event.time for event in events if event.phase == "re-verified"]
+    after = [i for i, event in enumerate(events) if event.phase == "re-verified"][-1:] or [-1]
+    since = [e for e in events[after[0] + 1 :] if e.time > max(verified, default=0)]
+    expected = {}
+    for names in (("identity_cards", "identity_channels"), ("agent_cards",)):
+        said = [event for event in since if any(getattr(event, name) for name in names)]
+        last = [event for event in said if event.time == said[-1].time]
+        if last and now - last[-1].time < KEPT_MS:
+            expected |= {name: max(getattr(event, name) or 0 for event in last) for name in names}
+    woke = [event.time for event in since if event.phase == "woke"]
+    expected["woken"] = int(bool(woke) and now - max(woke) < WOKEN_MS)
+    assert facts.of(CARD).measures(now) == {name: value for name, value in expected.items() if value}
 
 
-def test_what_is_known_is_forgotten_in_time_and_for_want_of_room():
+def told(day=0, **fields):
+    return CardEvent(id="1", time=T0 + day * DAY_MS, a_number=CARD, phase="counted", **fields)
+
+
+def test_what_is_known_is_forgotten_in_time():
     facts = CardFacts(2)
-    for n in range(3):
-        facts.learn(str(n), CardEvent(id="1", time=T0, a_number="1", phase="counted", identity_cards=7))
-    assert [bool(facts.of(str(n), T0).identity_cards) for n in range(3)] == [False, True, True]
-    assert facts.of("1", T0 + KEPT_MS - 1).identity_cards == 7
-    assert facts.of("1", T0 + KEPT_MS) == NOTHING
+    facts.learn(CARD, told(identity_cards=7, agent_cards=30), ALL)
+    facts.learn(CARD, replace(told(20), phase="woke"), ALL)  # which renews nothing else
+    facts.learn(CARD, told(25, agent_cards=40), ALL)
+    assert facts.of(CARD).measures(T0 + KEPT_MS - 1) == {"identity_cards": 7, "agent_cards": 40}
+    assert facts.of(CARD).measures(T0 + KEPT_MS) == {"agent_cards": 40}
+    facts.learn(CARD, told(-40, identity_cards=50), ALL)  # late by far
+    assert facts.of(CARD).measures(T0) == {"identity_cards": 7, "agent_cards": 40}
+
+
+def test_what_is_known_is_bounded_and_honest_cards_push_nobody_out():
+    facts = CardFacts(10)
+    facts.learn("marked", told(identity_cards=7), {"identity_cards": 5})
+    for n in range(1000):
+        facts.learn(str(n), told(identity_cards=1, agent_cards=90), {"identity_cards": 5})
+    assert (len(facts), facts.of("marked").identity_cards) == (1, 7)
+    for n in range(1000):
+        facts.learn(str(n), told(identity_cards=6), {"identity_cards": 5})
+    assert len(facts) <= 2 * 10
 
 
 def card(phase="counted", **fields):
@@ -223,7 +293,7 @@ def codes(decision):
         (card(agent_cards=19), set(), "allow"),
         (card(agent_cards=20), {"CARD_BULK_OPENED"}, "label"),
         (card(identity_cards=9, identity_channels=9, agent_cards=99),
-         {"CARD_IDENTITY_MANY", "CARD_MANY_CHANNELS", "CARD_BULK_OPENED"}, "challenge"),
+         {"CARD_IDENTITY_MANY", "CARD_MANY_CHANNELS", "CARD_BULK_OPENED"}, "warn"),
         (card("activated", identity_cards=5), {"CARD_IDENTITY_MANY"}, "label"),  # a sender that counts by itself
         (card("roamed", visited_plmn="45606"), {"CARD_ROAMS_HIGH_RISK"}, "label"),
         (card("roamed", visited_plmn="45201"), set(), "allow"),
@@ -251,8 +321,31 @@ def test_a_card_sign_weighs_in_a_call_that_something_else_speaks_against():
 
 
 def test_nothing_of_it_after_the_holder_was_verified_in_person():
-    found = decided(card(identity_cards=6), card("re-verified"), *BURST)
-    assert not any(codes(decision) for decision in found[1:])
+    """Also if what was told before is told once more, or only comes now."""
+    marked, late = card(identity_cards=6), replace(card(identity_cards=7), id="late", time=T0 - 1)
+    found = decided(marked, replace(card("re-verified"), time=T0 + 1), marked, late, *BURST)
+    assert not any(codes(decision) for decision in found[2:])
+
+
+def test_counts_that_are_told_late_change_nothing_else():
+    """A first start of `lanjie cards watch` tells of openings of weeks ago while calls come."""
+    old = [replace(told(-20, identity_cards=6), id=f"old{n}", a_number=f"1370000{n:04}") for n in range(len(BURST))]
+    mixed = [each for pair in zip(BURST, old, strict=True) for each in pair]
+    calls = [(d.event_id, d.action, d.score) for d in decided(*mixed) if d.kind == "call"]
+    assert calls == [(d.event_id, d.action, d.score) for d in decided(*BURST)]
+
+
+@pytest.mark.parametrize("text", ["国家反诈中心提醒您:凡是要求转账汇款的都是诈骗", "我到了"])
+def test_what_speaks_for_a_message_does_not_let_a_card_sign_in(text):
+    sms = SmsEvent(id="s", time=T0 + 1, a_number=CARD, b_number="13911112222", text=text)
+    assert not codes(decided(card(identity_cards=9, identity_channels=9), sms)[1])
+
+
+def test_who_calls_a_listed_number_from_abroad_is_a_victim_and_no_risk():
+    engine = Engine(Snapshot.build(load_rules(), index(layer([listed("+8613700000001")]))))
+    (decision,) = engine.decide([replace(call(visited_plmn="51502"), b_number="13700000001")])
+    assert ({reason.code for reason in decision.reasons}, decision.action) == ({"LIST_BLOCK_CALLEE"}, "warn")
+    assert not engine.memory().victims.watching
 
 
 def test_a_card_that_woke_three_days_ago_is_awake():

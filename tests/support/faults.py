@@ -23,6 +23,9 @@ class Faulty:
         self.codes = detector.codes
         self._detector, self._raises = detector, raises
 
+    def seen(self, batch: Batch) -> list[int]:
+        return self._detector.seen(batch)
+
     def inspect(self, batch: Batch) -> None:
         self._detector.inspect(batch)
         if self._raises(self.name, batch):

@@ -238,7 +238,7 @@ def memory(deciding: Engine) -> object:
     """What is remembered that depends on decisions or signs."""
     held, victims = deciding.memory(), deciding.memory().victims
     campaigns = {c.id: (c.hits, c.weight, c.seen, c.wordings) for c in held.campaigns._campaigns.values()}
-    return campaigns, victims._young, victims._old, held.received._young, held.cards._cards, held.segments._young
+    return campaigns, victims._young, victims._old, held.received._young, held.cards._young, held.segments._young
 
 
 @contextmanager

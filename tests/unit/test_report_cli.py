@@ -84,7 +84,7 @@ def test_a_day_worked_out_by_hand(folder):
         ("decisions", "sms", "label"): 1, ("decisions", "sms", "restrict"): 1, ("decisions", "sms", "block"): 1,
         ("decisions", "card", "allow"): 1, ("decisions", "card", "warn"): 1, ("decisions", "card", "delay"): 1,
         ("dealt_with", "call", ""): 2, ("dealt_with", "sms", ""): 2,
-        ("warnings", "call", ""): 1, ("warnings", "card", ""): 1,
+        ("warnings", "call", ""): 1,
         ("would_be", "call", "allow"): 1, ("would_be", "call", "warn"): 1, ("would_be", "call", "challenge"): 1,
         ("would_be", "call", "block"): 1,
         ("would_be", "sms", "label"): 1, ("would_be", "sms", "restrict"): 1, ("would_be", "sms", "block"): 1,
@@ -95,7 +95,7 @@ def test_a_day_worked_out_by_hand(folder):
         ("reasons", "TEXT_BANK", ""): 2, ("reasons", "LIST_GREY", ""): 4, ("reasons", "LIST_BLOCK", ""): 1,
     }  # fmt: skip
     assert whole["headline"] == {
-        "fraud calls dealt with": 2, "fraud SMS dealt with": 2, "blocked": 2, "warnings sent": 2,
+        "fraud calls dealt with": 2, "fraud SMS dealt with": 2, "blocked": 2, "warnings sent": 1,
         "numbers restricted or blocked": 2, "cards controlled": 1, "cards re-verified": None,
     }  # fmt: skip
     assert (whole["from"], whole["to"]) == ("2026-03-01T00:00:00+08:00", "2026-03-02T00:00:00+08:00")

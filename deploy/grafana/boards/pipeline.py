@@ -282,6 +282,7 @@ def _cards() -> list[Panel]:
             "Resident set of each process that counts.",
             [(f"process_resident_memory_bytes{{{CARDS}}}", "{{instance}}")],
             "bytes",
+            alerts=["LanjieCardsMemoryHigh"],
         ),
     ]
 
