@@ -26,6 +26,12 @@ ACTIONS: Final = {
     "restrict": ("限制服务", "limit the service until re-verified"),
     "block": ("拦截", "block"),
 }
+#: What the first steps mean for a SIM card.
+OF_CARDS: Final = {
+    "label": ("标注号卡", "mark the card"),
+    "warn": ("提醒机主", "tell its holder"),
+    "challenge": ("要求核验机主", "have its holder verified"),
+}
 HEADINGS: Final = {
     "fired": ("命中依据", "What fired"),
     "score": ("得分由来", "How the score came about"),
@@ -56,9 +62,10 @@ def lines(found: Explanation, event: Event, text: str, langs: tuple[int, ...]) -
     """The page, with rich's markup. ``langs``: 0 for Chinese, 1 for English."""
     decision = found.decision
     when = datetime.fromtimestamp(event.time / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    meaning = ACTIONS | (OF_CARDS if isinstance(event, CardEvent) else {})
     callee = "" if isinstance(event, CardEvent) else f" -> {mask(event.b_number) or '-'}"
     yield f"{decision.kind} {escape(event.id)}  {when}  {mask(decision.subject) or '-'}{callee}"
-    yield f"[bold]{decision.action}[/]  {_say(ACTIONS[decision.action], langs)}"
+    yield f"[bold]{decision.action}[/]  {_say(meaning[decision.action], langs)}"
     if decision.response:
         yield f"{_saying('response', langs)}: {escape(response_line(decision.response))}"
     yield ""

@@ -9,10 +9,10 @@ from detectors.engine import Engine, Snapshot
 from detectors.explain import Change, explain
 from detectors.lists import Entry, ListKind, NumberIndex
 from detectors.lists.entry import Provenance
-from detectors.model.events import SmsEvent
+from detectors.model.events import CardEvent, SmsEvent
 from detectors.rulepack import load_rules
 from stream.cli import main
-from stream.cli.explain_view import ACTIONS
+from stream.cli.explain_view import ACTIONS, lines
 from stream.wire import encode_event
 from tests.support.rules import files
 
@@ -113,3 +113,20 @@ def test_a_file_that_holds_no_event_is_refused_in_one_line(tmp_path, content, sa
     assert result.exit_code != 0
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_measure_about_a_sim_card_is_told_as_one():
+    event = CardEvent(
+        id="c",
+        time=1_790_000_000_000,
+        a_number="13800000001",
+        phase="counted",
+        identity_cards=6,
+        identity_channels=3,
+        agent_cards=15,
+    )
+    found = explain(Engine(Snapshot.build(load_rules(), NumberIndex())), event)
+    shown = "\n".join(lines(found, event, "", (0, 1)))
+    assert "tell its holder" in shown
+    assert "victim" not in shown
+    assert "agent_cards 15 of 20" in shown  # nearly
