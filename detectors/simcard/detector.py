@@ -17,6 +17,7 @@ from detectors.simcard.facts import NOTHING, CardFacts, Known
 
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 _VERIFIED: Final = "re-verified"
+_COUNTS: Final = ("identity_cards", "identity_channels", "agent_cards")
 
 
 class SimCards(Detector):
@@ -69,7 +70,10 @@ class SimCards(Detector):
 
     def near(self, batch: Batch) -> Iterator[NearMiss]:
         """Rules whose every measure is most of the way to its threshold."""
-        measures = self._measures(batch.events[0], self._facts.of(batch.a[0]))
+        event = batch.events[0]
+        measures = self._measures(event, self._facts.of(batch.a[0]))
+        if type(event) is CardEvent:  # too little to be remembered
+            measures = {name: getattr(event, name) or 0 for name in _COUNTS} | measures
         for rule, needed in self._rules:
             found = [(name, measures.get(name, 0), threshold) for name, threshold in needed.items()]
             if all(value >= _NEAR * t for _, value, t in found) and any(value < t for _, value, t in found):
