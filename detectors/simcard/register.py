@@ -74,8 +74,7 @@ class Register:
             place: where the card is to be told, such as the partition of its events.
 
         Returns:
-            What this card and others are to be told because of it. The ids of the events are the same whenever this
-            event is seen in the same state.
+            What this card and others are to be told because of it. What says the same has the same id.
         """
         number = event.a_e164 or event.a_number
         card = canonical(number)
@@ -169,7 +168,9 @@ def _is_step(count: int) -> bool:
 
 
 def _count(cause: CardEvent, time: int, opening: _Opening, counts: dict[str, int]) -> Count:
-    name = hashlib.sha256(f"{cause.id}\0{opening.card}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    of = cause.identity_hash if "identity_cards" in counts else "", cause.agent_id if "agent_cards" in counts else ""
+    said = repr((opening.card, *of, time, sorted(counts.items())))
+    name = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     event = CardEvent(
         id=f"count-{name}",
         time=time,

@@ -8,11 +8,10 @@
 2. **Tell.** Every count is an event of the phase ``counted``, which the card's worker decides like any other.
 3. **Commit** the offsets once the broker has what was told because of them.
 
-After a crash between 2 and 3 the same counts are told again, with the same ids: a worker counts nothing twice, and a
-count that it knows changes nothing. So several may run at once. Cards that come within moments in different partitions
-may be seen in another order: then another card is the one that completes a count, and some counts are told once more
-under other ids. What is told last, and so what is known of a card, is the same. Partitions are taken by hand and not
-shared among the group, as everything here is about what is in different ones.
+After a crash between 2 and 3 the same counts are told again. A count that says the same has the same id, and one that a
+worker knows changes nothing, so several may run at once. Cards of different partitions may be seen in another order:
+then another card is told of the first of them. What is told last, and so what is known of a card, is the same.
+Partitions are taken by hand and not shared among the group, as everything here is about what is in different ones.
 """
 
 from __future__ import annotations
