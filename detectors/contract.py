@@ -157,6 +157,9 @@ class Batch:
         if evidence is not None:
             self.shadow.setdefault(index, []).append(self._own(index, evidence))
         if instead_of is not None:
+            if index in self.own:  # the very one that was left, whose span may have been cut
+                cut = self._own(index, instead_of)
+                instead_of = next((each for each in self.hits.get(index, ()) if each == cut), cut)
             self.replaced.setdefault(index, []).append(instead_of)
 
     def stop(self, rule: str, rollout: Rollout) -> None:

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from detectors.contract import Batch
 from detectors.engine import Engine, Snapshot
 from detectors.lists import NumberIndex
+from detectors.model.decision import Evidence
 from detectors.model.events import CallEvent, SmsEvent
 from detectors.registry import Memory
 from detectors.rulepack import load_rules
@@ -146,6 +148,17 @@ def test_it_is_bounded_in_messages_and_a_message_in_what_is_kept_and_judged():
     judged = segments.whole([*many, *many]).events
     assert max(len(event.text) for event in judged) == KEPT * 67
     assert {len(parts) for parts in segments._young.values()} <= {1, 2, KEPT}
+
+
+def test_what_is_on_trial_replaces_the_very_evidence_that_acts():
+    """A list's old content acts, its new one is on trial: judged by what is the same object."""
+    whole = Segments().whole([FIRST, LAST])
+    batch = Batch(whole.events, own=whole.own)
+    old, new = Evidence("LIST_IN_TEXT", "r", "1", span=(10, 25)), Evidence("LIST_IN_TEXT", "r", "2", span=(10, 25))
+    batch.add(1, old)
+    batch.hold(1, new, old)
+    assert batch.hits[1][0].span == batch.shadow[1][0].span == (0, 7)
+    assert batch.replaced[1][0] is batch.hits[1][0]
 
 
 def test_texts_of_people_are_in_no_checkpoint():
