@@ -14,9 +14,13 @@ from detectors.model.decision import Evidence
 from detectors.model.events import CardEvent, Event
 from detectors.rulepack import CardRule
 from detectors.simcard.facts import NOTHING, CardFacts, Known
+from detectors.simcard.register import AGENT_FROM, IDENTITY_FROM
 
 _NEAR: Final = 0.7  #: part of a threshold that is told as "nearly"
 _VERIFIED: Final = "re-verified"
+#: From which on counts are remembered. Constants, so that what is known does not depend on which rules there are: they
+#: may be in shadow, and a new one is to know what came before it.
+_LEAST: Final = {"identity_cards": IDENTITY_FROM, "identity_channels": 2, "agent_cards": AGENT_FROM}
 _COUNTS: Final = ("identity_cards", "identity_channels", "agent_cards")
 
 
@@ -36,10 +40,6 @@ class SimCards(Detector):
     ) -> None:
         self._rules = [(rule, {rule.measure: rule.threshold, **rule.also}) for rule in rules]
         self._networks, self._against, self._facts = tuple(networks), frozenset(against), facts
-        self._least: dict[str, int] = {}
-        for _, needed in self._rules:
-            for name, threshold in needed.items():
-                self._least[name] = min(threshold, self._least.get(name, threshold))
 
     @property
     def codes(self) -> frozenset[str]:
@@ -59,7 +59,7 @@ class SimCards(Detector):
             try:
                 if type(event) is CardEvent:
                     if i not in batch.repeated:
-                        facts.learn(card, event, self._least)
+                        facts.learn(card, event, _LEAST)
                     if event.phase == _VERIFIED:
                         continue
                 known = facts.of(card)

@@ -49,8 +49,8 @@ NOTHING: Final = Known()
 class CardFacts:
     """By card, in two generations of bounded size: between ``max_cards`` and twice as many, those heard of last.
 
-    Of each count the newest is known, of those of one moment the highest. One that is too low for any rule is kept only
-    after a higher one: or honest cards would push the others out.
+    Of each count the newest is known, of those of one moment the highest. A low one is kept only after a higher
+    one: or honest cards would push the others out.
     """
 
     def __init__(self, max_cards: int) -> None:
@@ -66,7 +66,7 @@ class CardFacts:
         return self._young.get(card) or self._old.get(card, NOTHING)
 
     def learn(self, card: Canonical, event: CardEvent, least: Mapping[str, int]) -> None:
-        """What this event says of the card. ``least``: of each measure, from which on it matters to a rule."""
+        """What this event says of the card. ``least``: of each measure, from which on it is kept."""
         before = self.of(card)
         after = before if event.time <= before.verified else _after(before, event, least)
         if after is before or after == NOTHING:
